@@ -163,7 +163,7 @@ def kills(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
     from skyweave.inference import InferenceConfig
 
     encoder, sensor = load_encoder("tiny", "cpu"), get_sensor("naip")
-    config = EmbeddingConfig(inference=InferenceConfig(workers=1, batch=4), storage="float32")
+    config = EmbeddingConfig(inference=InferenceConfig(workers=1, batch=4))
 
     def embed(output: Path) -> None:
         embed_scene(scene, output, encoder, sensor, unit="uint8", bands="sensor", config=config)

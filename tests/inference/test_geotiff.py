@@ -1,5 +1,8 @@
 """GeoTIFFs are cloud-optimised, give back what was computed, and their overviews are means."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +83,19 @@ def test_what_half_floats_cannot_hold_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="add --dtype float32"):
             write_raster(raster, tmp_path / name, get_writer(tmp_path / name, None, "float16"), "float16")
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_of_half_floats_depend_on_the_values_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom fabricated_map import feature_map\n"
+        "from skyweave.inference import get_writer, write_raster\n"
+        "_, raster = feature_map(2, 70, 301)\npath = Path(sys.argv[1])\n"
+        "write_raster(raster, path, get_writer(path, None, 'float16'), 'float16')\n"
+    )
+    contents = []
+    for number in (1, 2):
+        path = tmp_path / f"{number}.tif"
+        dirty = {"MALLOC_PERTURB_": str(77 * number), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, **dirty}, check=True)
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1], "memory that was not set is in the file"

@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
+from skyweave.inference.formats.half_floats import declare_half_floats, from_bits, to_bits
 from skyweave.inference.formats.overviews import Level, average, coarsen, majority, overview_levels
 from skyweave.inference.formats.virtual_raster import BandTexts, write_virtual_raster
 from skyweave.inference.quantisation import INT8_NODATA, Int8Quantisation
@@ -115,7 +116,7 @@ def _write_levels(
             stored = _store(values, storage, scaling)
             target.write(stored, window=Window(column, row, values.shape[2], values.shape[1]))
             if description.kind == "features":
-                error.add(values, stored if scaling is None else scaling.restore(stored))
+                error.add(values, _restore(stored, storage, scaling))
     reduce = majority if description.kind in NUMBER_KINDS else average
     for coarser in overview_levels(description.rows, description.columns):
         finer_path, finer = levels[-1]
@@ -124,23 +125,33 @@ def _write_levels(
             rasterio.open(finer_path) as source,
             rasterio.open(path, "w", **_profile(description, storage, coarser)) as target,
         ):
-            read = _reader(source)
+            read = _reader(source, storage)
             for row, column, values in coarsen(read, finer, _nodata(description, storage), reduce, side):
-                rounded = _store(values, storage, None)
-                target.write(rounded, window=Window(column, row, values.shape[2], values.shape[1]))
+                target.write(_store(values, storage, None), window=Window(column, row, values.shape[2], values.shape[1]))
         levels.append((path, coarser))
     return levels, error
 
 
-def _reader(source: Any) -> Any:
-    return lambda row, column, rows, columns: source.read(window=Window(column, row, columns, rows))
+def _reader(source: Any, storage: str) -> Any:
+    def read(row: int, column: int, rows: int, columns: int) -> np.ndarray:
+        stored: np.ndarray = source.read(window=Window(column, row, columns, rows))
+        return from_bits(stored) if storage == "float16" else stored
+
+    return read
 
 
 def _store(values: np.ndarray, storage: str, scaling: Int8Quantisation | None) -> np.ndarray:
-    """Return values as GDAL takes them; rounded to 16 bits here, since GDAL would cut them off."""
+    """Return values as GDAL takes them."""
     if scaling is not None:
         return scaling.quantise(values)
-    return round_to_half(values).astype(np.float32) if storage == "float16" else values
+    return to_bits(round_to_half(values)) if storage == "float16" else values
+
+
+def _restore(stored: np.ndarray, storage: str, scaling: Int8Quantisation | None) -> np.ndarray:
+    """Return what a reader sees of stored values."""
+    if scaling is not None:
+        return scaling.restore(stored)
+    return from_bits(stored) if storage == "float16" else stored
 
 
 def _describe_storage(storage: str, scaling: Int8Quantisation | None, error: QuantisationError) -> Quantisation:
@@ -184,8 +195,9 @@ def _arrange(
         zstd_level=1,
         predictor=2,
         bigtiff="if_safer",
-        **_half_floats(storage),
     )
+    if storage == "float16":
+        declare_half_floats(path)
 
 
 @contextlib.contextmanager
@@ -197,15 +209,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _dtype(storage: str) -> str:
-    return "float32" if storage == "float16" else storage
+    return "uint16" if storage == "float16" else storage  # see `declare_half_floats`
 
 
 def _nodata(description: RasterDescription, storage: str) -> float:
     return INT8_NODATA if storage == "int8" else description.nodata
-
-
-def _half_floats(storage: str) -> dict[str, int]:
-    return {"nbits": 16} if storage == "float16" else {}
 
 
 def _block_side(description: RasterDescription) -> int:
@@ -224,11 +232,10 @@ def _profile(description: RasterDescription, storage: str, level: Level) -> dict
         "width": level.columns,
         "count": len(description.bands),
         "dtype": _dtype(storage),
-        "nodata": _nodata(description, storage),
+        "nodata": None if storage == "float16" else _nodata(description, storage),
         "tiled": True,
         "blockxsize": side,
         "blockysize": side,
         "interleave": "pixel",
         "bigtiff": "if_safer",
-        **_half_floats(storage),
     }

@@ -127,7 +127,8 @@ def _write_levels(
         ):
             read = _reader(source, storage)
             for row, column, values in coarsen(read, finer, _nodata(description, storage), reduce, side):
-                target.write(_store(values, storage, None), window=Window(column, row, values.shape[2], values.shape[1]))
+                rounded = _store(values, storage, None)
+                target.write(rounded, window=Window(column, row, values.shape[2], values.shape[1]))
         levels.append((path, coarser))
     return levels, error
 

@@ -1,7 +1,7 @@
 """16-bit floats in a TIFF: GDAL arranges their bits as whole numbers, and the file then says what they are.
 
-GDAL's own 16-bit floats leave whatever lies in memory in blocks at the edge, beyond the last row and column: no two files
-of the same values are then the same, and a file may hold what it should not. Of whole numbers it fills those blocks.
+GDAL's own 16-bit floats leave whatever lies in memory in blocks at the edge, beyond the last row and column: no two
+files of the same values are then the same, and a file may hold what it should not. Of whole numbers it fills those.
 """
 
 import struct

@@ -182,11 +182,11 @@ def test_access_control_goes_by_role(roles: Path) -> None:
     granted = {policy["subjects"][0]: policy["rules"] for policy in rules["policies"]}
     assert granted["viewer"] == ["out", "subscribe"]
     assert publish["publish UAV_1"] == [
-        "skyweave/test/frame/UAV_1", "skyweave/test/alive/UAV_1", "skyweave/test/result/UAV_1/*",
+        "skyweave/test/frame/**/UAV_1", "skyweave/test/alive/**/UAV_1", "skyweave/test/result/UAV_1/*",
         "skyweave/test/camera/UAV_1/*",
     ]  # fmt: skip
     assert not [topic for topic in publish["publish router"] if "viewer" in topic or "router" in topic]
-    assert "skyweave/test/frame/UAV_2" in publish["publish router"]
+    assert "skyweave/test/frame/**/UAV_2" in publish["publish router"]
 
 
 def test_a_name_has_one_role(roles: Path, tmp_path: Path) -> None:

@@ -165,12 +165,13 @@ class EmulatedTransport:
         self._subscriptions.append(unsubscribe)
         return unsubscribe
 
-    def announce(self, topic: str) -> None:
+    def announce(self, topic: str) -> Unsubscribe:
         """Do nothing: a radio cannot tell who is present.
 
         Args:
             topic: that others would watch.
         """
+        return lambda: None
 
     def watch(self, pattern: str, callback: DepartureCallback) -> Unsubscribe:
         """Watch nothing: a radio cannot tell who left.

@@ -91,7 +91,7 @@ class EnvelopeOpener:
     replays: ReplayWindow = field(default_factory=ReplayWindow)
 
     def open(self, topic: str, envelope: bytes, may_be_old: bool = False) -> OpenedEnvelope | str:
-        """Return the content; or why it is rejected: ``envelope``, ``unsigned``, ``signature`` or ``replay``.
+        """Return the content; or why it is rejected: envelope, version, unsigned, signature or replay.
 
         Args:
             topic: that it came under.
@@ -150,8 +150,10 @@ class EnvelopeOpener:
     def _check_header(self, envelope: bytes) -> str | None:
         """Return why an envelope is rejected before its stamp is read; None: it is not."""
         form, size = (UNSIGNED, HEADER_BYTES) if self.public_key is None else (SIGNED, HEADER_BYTES + SIGNATURE_BYTES)
-        if _lacks_header(envelope, size):
+        if len(envelope) < size or envelope[:2] != MAGIC:
             return "envelope"
+        if envelope[2] != VERSION:
+            return "version"
         if envelope[3] != form:
             return "unsigned" if envelope[3] == UNSIGNED else "envelope"
         return None
@@ -173,11 +175,6 @@ def sent_time(envelope: bytes) -> int:
         envelope: that begins as one.
     """
     return int.from_bytes(envelope[4:HEADER_BYTES], "little") * NS_PER_STAMP
-
-
-def _lacks_header(envelope: bytes, size: int) -> bool:
-    """Return whether an envelope does not begin as one of this version."""
-    return len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION
 
 
 def _signed_bytes(topic: str, envelope: bytes) -> bytes:

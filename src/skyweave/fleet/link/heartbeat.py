@@ -1,6 +1,7 @@
 """Heartbeats: which platform this is, that it lives, and how well it receives each peer. MessagePack, an array each.
 
-The types hold the bounds of every number: what is outside is no heartbeat.
+The types hold the bounds of every number: what is outside is no heartbeat. Within a version fields may be added at the
+end, which older software passes over; any other change gets a new version, which is refused by that name.
 """
 
 from typing import Annotated
@@ -69,8 +70,15 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
     reports: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
 
 
+class _AnyHeartbeat(msgspec.Struct, array_like=True):
+    """The field that every version begins with."""
+
+    version: Annotated[int, Meta(ge=0)]
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Heartbeat)
+_VERSION_DECODER = msgspec.msgpack.Decoder(_AnyHeartbeat)
 
 
 def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
@@ -92,3 +100,15 @@ def decode_heartbeat(message: bytes) -> Heartbeat | None:
         return _DECODER.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
         return None
+
+
+def heartbeat_rejection(message: bytes) -> str:
+    """Return why `decode_heartbeat` takes no heartbeat from bytes: ``version`` of other software, or ``heartbeat``.
+
+    Args:
+        message: MessagePack.
+    """
+    try:
+        return "heartbeat" if _VERSION_DECODER.decode(message).version == VERSION else "version"
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
+        return "heartbeat"

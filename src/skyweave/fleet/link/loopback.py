@@ -130,13 +130,20 @@ class LoopbackTransport:
         self._subscriptions.append(unsubscribe)
         return unsubscribe
 
-    def announce(self, topic: str) -> None:
-        """Declare presence until closed.
+    def announce(self, topic: str) -> Unsubscribe:
+        """Declare presence until closed; return what ends it before.
 
         Args:
             topic: that others watch.
         """
         self._announced.append(topic)
+
+        def withdraw() -> None:
+            if topic in self._announced:
+                self._announced.remove(topic)
+                self.network.report_departure(topic)
+
+        return withdraw
 
     def watch(self, pattern: str, callback: DepartureCallback) -> Unsubscribe:
         """Watch for departures; return what ends the watching.

@@ -14,7 +14,7 @@ import msgspec
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import open_image
 from skyweave.core.json_text import check_nesting
-from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat
+from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat, heartbeat_rejection
 from skyweave.fleet.link.scene_message import SceneMessage, decode_scene
 from skyweave.fleet.link.topics import CAMERA, FRAME, HEARTBEAT, RESULT, Topic
 from skyweave.wire import RejectedError
@@ -66,7 +66,7 @@ def read_content(topic: Topic, message: bytes) -> MessageContent | str:
 
 
 def _read_heartbeat(topic: Topic, message: bytes) -> Heartbeat | str:
-    return decode_heartbeat(message) or "heartbeat"
+    return decode_heartbeat(message) or heartbeat_rejection(message)
 
 
 def _read_frame(topic: Topic, message: bytes) -> Header | str:

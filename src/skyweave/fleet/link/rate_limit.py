@@ -5,6 +5,7 @@ from dataclasses import dataclass
 UNPENALIZED_REASONS = {
     *("replay", "too_old", "in_the_future", "duplicate", "full", "clock"),  # a bad network or clock may do this
     "unproven",  # and this does everybody at first
+    "version",  # and this other software does
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
     *("rate", "unknown_sender", "role", "peer_limit", "topic", "size"),  # and this costs nothing to refuse
 }

@@ -6,33 +6,37 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from skyweave.core.errors import FleetError
+from skyweave.fleet.link.tiles import MAX_LEVELS, is_tile_path
 
 ROOT = "skyweave"
 MAX_NAME_LENGTH = 64
 NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_LENGTH - 1}}}")  # neither "..", nor hidden
 
 FRAME, HEARTBEAT, RESULT, CAMERA = "frame", "alive", "result", "camera"
+MAX_WORDS = 4 + MAX_LEVELS  # of a topic
 MESSAGE_KINDS = (FRAME, HEARTBEAT, RESULT, CAMERA)
 
 
-def frame_topic(fleet: str, platform: str) -> str:
+def frame_topic(fleet: str, platform: str, tiles: str = "") -> str:
     """Return the topic of the chunks of a platform's frames.
 
     Args:
         fleet: name of the fleet.
         platform: name of the platform.
+        tiles: that it speaks under; empty: none.
     """
-    return f"{ROOT}/{fleet}/{FRAME}/{platform}"
+    return "/".join(filter(None, (ROOT, fleet, FRAME, tiles, platform)))
 
 
-def heartbeat_topic(fleet: str, platform: str) -> str:
+def heartbeat_topic(fleet: str, platform: str, tiles: str = "") -> str:
     """Return the topic of a platform's heartbeats, which is also its liveliness token.
 
     Args:
         fleet: name of the fleet.
         platform: name of the platform.
+        tiles: that it speaks under; empty: none.
     """
-    return f"{ROOT}/{fleet}/{HEARTBEAT}/{platform}"
+    return "/".join(filter(None, (ROOT, fleet, HEARTBEAT, tiles, platform)))
 
 
 def result_topic(fleet: str, platform: str, form: str) -> str:
@@ -65,12 +69,14 @@ class Topic(NamedTuple):
         kind: one of `MESSAGE_KINDS`.
         platform: in whose name is published.
         name: form of a result, channel of a camera; empty for other kinds.
+        tiles: that the platform speaks under (`skyweave.fleet.link.tiles`); empty: none.
     """
 
     fleet: str
     kind: str
     platform: str
     name: str
+    tiles: str = ""
 
 
 def parse_topic(topic: str) -> Topic | None:
@@ -79,11 +85,12 @@ def parse_topic(topic: str) -> Topic | None:
     Args:
         topic: of a message.
     """
-    root, *names = topic.split("/", 6)
+    root, *names = topic.split("/", MAX_WORDS)
     if root != ROOT or not all(map(NAME_PATTERN.fullmatch, names)):
         return None
-    if len(names) == 3 and names[1] in (FRAME, HEARTBEAT):
-        return Topic(names[0], names[1], names[2], "")
+    if len(names) >= 3 and names[1] in (FRAME, HEARTBEAT):
+        fleet, kind, *tiles, platform = names
+        return Topic(fleet, kind, platform, "", "/".join(tiles)) if is_tile_path(tiles) else None
     return Topic(*names) if len(names) == 4 and names[1] in (RESULT, CAMERA) else None
 
 

@@ -57,8 +57,8 @@ class Transport(Protocol):
             callback: called with topic and message.
         """
 
-    def announce(self, topic: str) -> None:
-        """Declare presence under a topic for as long as this member is connected.
+    def announce(self, topic: str) -> Unsubscribe:
+        """Declare presence under a topic for as long as this member is connected; return what ends that before.
 
         Args:
             topic: that others watch.

@@ -124,15 +124,13 @@ class ZenohTransport:
 
         return self._keep(self.session.declare_subscriber(pattern, on_sample, allowed_origin=zenoh.Locality.REMOTE))
 
-    def announce(self, topic: str) -> None:
-        """Declare presence under a topic, as a liveliness token.
+    def announce(self, topic: str) -> Unsubscribe:
+        """Declare presence under a topic, as a liveliness token; return what ends it.
 
         Args:
             topic: that others watch.
         """
-        token = self.session.liveliness().declare_token(topic)
-        with self._lock:
-            self._declared.append(token)
+        return self._keep(self.session.liveliness().declare_token(topic))
 
     def watch(self, pattern: str, callback: DepartureCallback) -> Unsubscribe:
         """Call back for every member that left; return what ends the watching.
@@ -161,15 +159,18 @@ class ZenohTransport:
         closing.start()
         closing.join(CLOSE_TIMEOUT_S)
 
-    def _keep(self, subscriber: Any) -> Unsubscribe:
+    def _keep(self, declared: Any) -> Unsubscribe:
+        """Keep a subscriber or token; return what ends it."""
         with self._lock:
-            self._declared.append(subscriber)
+            self._declared.append(declared)
 
-        def unsubscribe() -> None:
+        def undeclare() -> None:
+            with self._lock:
+                self._declared = [other for other in self._declared if other is not declared]
             with contextlib.suppress(zenoh.ZError):
-                subscriber.undeclare()
+                declared.undeclare()
 
-        return unsubscribe
+        return undeclare
 
     def _publisher(self, topic: str, priority: Priority) -> Any:
         """Return what publishes to a topic, declared once, so that the topic travels as a number."""

@@ -151,8 +151,8 @@ def _tls_settings(options: ZenohOptions, certificates: TlsCertificates) -> dict[
 
 
 def _member_topics(fleet: str, name: str) -> list[str]:
-    single = [f"{ROOT}/{fleet}/{kind}/{name}" for kind in (FRAME, HEARTBEAT)]
-    return single + [f"{ROOT}/{fleet}/{kind}/{name}/*" for kind in (RESULT, CAMERA)]
+    placed = [f"{ROOT}/{fleet}/{kind}/**/{name}" for kind in (FRAME, HEARTBEAT)]  # under any tiles, or none
+    return placed + [f"{ROOT}/{fleet}/{kind}/{name}/*" for kind in (RESULT, CAMERA)]
 
 
 def _rule(rule_id: str, messages: list[str], flow: str, topics: list[str]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from skyweave.fleet.link.clocks import NS_PER_S, ClockExchange
 from skyweave.fleet.link.envelope import OpenedEnvelope
-from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat
+from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat, heartbeat_rejection
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.scene_message import MAX_COORDINATE_M
-from skyweave.fleet.link.topics import FRAME, HEARTBEAT
+from skyweave.fleet.link.tiles import TileScheme
+from skyweave.fleet.link.topics import FRAME, HEARTBEAT, Topic, parse_topic
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import RejectedError
 from skyweave.wire.header import Header, read_header
@@ -43,12 +44,14 @@ class MessageChecker:
         limits: on age and clocks.
         grid: (micrometres a cell, EPSG code) that the fleet agreed on; None: any.
         needs_proof: frames are taken only after a round trip.
+        tiles: that the fleet agreed on: frames are taken only under the tile that their map lies on.
     """
 
     platform_id: int
     limits: PeerLimits
     grid: tuple[int | None, int | None] = (None, None)
     needs_proof: bool = False
+    tiles: TileScheme = field(default_factory=TileScheme)
     _sent_heartbeats: dict[int, int] = field(default_factory=dict)  # by stamp: when, by the local clock
 
     def note_heartbeat(self, stamp: int, now: int) -> None:
@@ -80,33 +83,35 @@ class MessageChecker:
             received: nanoseconds by the local clock.
             now: nanoseconds by the monotonic clock.
         """
-        kind = topic.split("/")[2]
-        opened = peer.opener.open(topic, envelope, may_be_old=kind == HEARTBEAT)
+        address = parse_topic(topic)
+        if address is None:
+            return Rejection("topic")
+        opened = peer.opener.open(topic, envelope, may_be_old=address.kind == HEARTBEAT)
         if isinstance(opened, str):
             return Rejection(opened)
-        rejection = self._take_kind(kind, peer, opened, received)
+        rejection = self._take_kind(address, peer, opened, received)
         if rejection is not None:
             return rejection
         peer.opener.remember(opened)
-        peer.last_message = now
+        peer.last_message, peer.tiles = now, address.tiles
         peer.messages += 1
         peer.bytes += len(envelope)
         peer.clock.add_one_way(opened.sent, received)
-        if kind == FRAME:
+        if address.kind == FRAME:
             peer.reception.add_delay(received - peer.to_local_time(opened.sent))
         return None
 
-    def _take_kind(self, kind: str, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
-        if kind == HEARTBEAT:
+    def _take_kind(self, address: Topic, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        if address.kind == HEARTBEAT:
             return self._on_heartbeat(peer, opened, received)
-        if kind == FRAME:
-            return self._on_chunk(peer, opened, received)
+        if address.kind == FRAME:
+            return self._on_chunk(address, peer, opened, received)
         return Rejection("topic")
 
     def _on_heartbeat(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
         heartbeat = decode_heartbeat(opened.message)
         if heartbeat is None:
-            return Rejection("heartbeat")
+            return Rejection(heartbeat_rejection(opened.message))
         if peer.platform_id not in (None, heartbeat.platform_id) or heartbeat.platform_id == self.platform_id:
             return Rejection("id_mismatch")
         peer.platform_id = heartbeat.platform_id
@@ -155,7 +160,7 @@ class MessageChecker:
             if report.platform_id == self.platform_id:
                 peer.report = report
 
-    def _on_chunk(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+    def _on_chunk(self, address: Topic, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
         if self.needs_proof and not peer.clock.known:
             return Rejection("unproven")
         if (rejection := self._check_time(peer, opened.sent, received)) is not None:
@@ -164,6 +169,8 @@ class MessageChecker:
             header, _ = read_header(opened.message)
         except RejectedError as error:
             return Rejection(error.reason.name.lower())
+        if self.tiles.tile_path(header.grid) != address.tiles:
+            return Rejection("tile")
         return _receive_chunk(peer, header, opened, received)
 
     def _check_time(self, peer: Peer, sent: int, received: int) -> Rejection | None:

@@ -13,16 +13,16 @@ from skyweave.fleet.link.clocks import NS_PER_S, Clock, wall_clock
 from skyweave.fleet.link.credentials import Credentials
 from skyweave.fleet.link.envelope import EnvelopeSealer, sent_time
 from skyweave.fleet.link.heartbeat import VERSION, Heartbeat, encode_heartbeat
+from skyweave.fleet.link.tiles import TileScheme
 from skyweave.fleet.link.topics import (
-    FRAME,
     HEARTBEAT,
-    ROOT,
     frame_topic,
     heartbeat_topic,
     platform_id_from_name,
     validate_name,
 )
 from skyweave.fleet.link.transport import Priority, Transport
+from skyweave.fleet.node.area_of_interest import AreaOfInterest
 from skyweave.fleet.node.delivery import DeliveryMonitor
 from skyweave.fleet.node.fused_scene import FusedScene, PendingFrame
 from skyweave.fleet.node.options import NodeOptions
@@ -35,6 +35,7 @@ from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
 from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import WireGrid
+from skyweave.wire.header import read_header
 
 if TYPE_CHECKING:
     from skyweave.collaboration.pose_alignment import PoseError
@@ -85,6 +86,7 @@ class Node:
         self.platform_id = platform_id_from_name(name) if platform_id is None else platform_id
         self.interval = interval or perceiver.interval
         self.grid = (round(perceiver.resolution * 1e6), _epsg_code(self.world_frame.crs))
+        scheme = TileScheme(self.options.tiles)
         self.peers = Peers(
             self.platform_id,
             clock,
@@ -92,6 +94,7 @@ class Node:
             self.options.limits,
             self.grid,
             None if credentials is None else credentials.members,
+            scheme,
         )
         self.sealer = EnvelopeSealer(None if credentials is None else credentials.signing_key, clock)
         self.rate_controller = RateController(self.options.budget)
@@ -100,15 +103,7 @@ class Node:
         self.started = clock()
         self._sequence = _first_sequence(self.started)
         self._publishing = threading.Lock()
-        self._subscribe_topics(transport)
-
-    def _subscribe_topics(self, transport: Transport) -> None:
-        """Subscribe to messages of the fleet and announce this node."""
-        self._subscriptions = [
-            transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self.peers.on_message) for kind in (FRAME, HEARTBEAT)
-        ]
-        self._subscriptions.append(transport.watch(f"{ROOT}/{self.fleet}/{HEARTBEAT}/*", self.peers.on_departure))
-        transport.announce(heartbeat_topic(self.fleet, self.name))
+        self.area = AreaOfInterest(fleet, name, transport, self.peers, scheme, self.peers.monotonic)
 
     def observe_and_send(self, frame: Frame) -> PendingFrame:
         """Observe the platform's own captures, and publish what peers should know.
@@ -120,7 +115,8 @@ class Node:
         with self.statistics.time_stage("observe"):
             observation = self.perceiver.observe(frame, self.world_frame)
         self._sequence = (self._sequence + 1) % (1 << 32)
-        size = self._publish_frame(frame, observation) if self.options.publish_frames else 0
+        is_encoded = self.options.publish_frames or self.options.tiles  # from a message follows where it belongs
+        size = self._publish_frame(frame, observation) if is_encoded else 0
         return PendingFrame(frame, observation, self._sequence, started, size)
 
     def awaited_peers(self, pending: PendingFrame) -> list[str]:
@@ -185,8 +181,10 @@ class Node:
             self.started,
             self.peers.write_reports(),
         )
-        self.publish(heartbeat_topic(self.fleet, self.name), encode_heartbeat(heartbeat), Priority.CONTROL)
+        topic = heartbeat_topic(self.fleet, self.name, self.area.tiles)
+        self.publish(topic, encode_heartbeat(heartbeat), Priority.CONTROL)
         self.peers.forget_silent()
+        self.area.drop_left()
 
     def publish(self, topic: str, message: bytes, priority: Priority) -> int:
         """Publish a message in an envelope; return the bytes of both.
@@ -215,8 +213,7 @@ class Node:
 
     def close(self) -> None:
         """Leave the fleet, and close the transport."""
-        for unsubscribe in self._subscriptions:
-            unsubscribe()
+        self.area.close()
         self.transport.close()
 
     def _publish_frame(self, frame: Frame, observation: Any) -> int:
@@ -228,8 +225,11 @@ class Node:
             chunks = encode_ego(
                 self.perceiver, observation, frame, self.platform_id, self._sequence, chunk_budget, mtu - overhead
             )
+        self.area.follow(read_header(chunks[0])[0].grid)
+        if not self.options.publish_frames:
+            return 0
         with self.statistics.time_stage("send"):
-            topic = frame_topic(self.fleet, self.name)
+            topic = frame_topic(self.fleet, self.name, self.area.tiles)
             size = sum(self.publish(topic, chunk, Priority.FRAMES) for chunk in chunks)
         self.delivery.add_frame(self._sequence, sum(map(len, chunks)))
         return size

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.tiles import TileScheme
 from skyweave.fleet.node.rate_control import RateControlConfig
 
 MIN_HANG_TIMEOUT_S = 2.0
@@ -24,6 +25,8 @@ class NodeOptions:
         peer_timeout: seconds without a heartbeat after which a peer is not waited for.
         hang_timeout: seconds after which a node whose source, reading, heartbeats or work is stuck ends itself, to be
             started again by its supervisor.
+        tiles: sides of the fleet's map tiles in metres, the largest first, each a multiple of the next: a node receives
+            those who look where it looks; none: everybody. The same in the whole fleet.
         publish_frames: publish observations to peers; false: only receive.
         budget: bytes a frame, and how they follow the link.
         limits: what a peer may cost this node.
@@ -36,10 +39,12 @@ class NodeOptions:
     heartbeat_interval: float = 0.5
     peer_timeout: float = 2.0
     hang_timeout: float = 15.0
+    tiles: tuple[int, ...] = ()
     publish_frames: bool = True
     budget: RateControlConfig = field(default_factory=RateControlConfig)
     limits: PeerLimits = field(default_factory=PeerLimits)
 
     def __post_init__(self) -> None:
+        TileScheme(self.tiles)  # checks them
         if not self.hang_timeout >= MIN_HANG_TIMEOUT_S:
             raise FleetError(f"hang_timeout {self.hang_timeout:g} s; give {MIN_HANG_TIMEOUT_S:g} or more")

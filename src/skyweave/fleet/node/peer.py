@@ -33,6 +33,7 @@ class Peer:
         echo: when its newest heartbeat was sent, by its clock, and when that arrived, whether it was taken or not: what
             it is shown to prove that it is not a replay.
         report: how it receives this node, from its last heartbeat.
+        tiles: that its last message came under.
         messages: taken.
         bytes: of those, envelopes included.
         last_frame: capture time of the newest frame that it sent.
@@ -57,6 +58,7 @@ class Peer:
     heartbeat_received: int = 0
     echo: tuple[int, int] | None = None
     report: PeerReport | None = None
+    tiles: str = ""
     messages: int = 0
     bytes: int = 0
     last_frame: int = 0

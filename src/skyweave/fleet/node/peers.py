@@ -18,6 +18,7 @@ from skyweave.fleet.link.envelope import EnvelopeOpener
 from skyweave.fleet.link.heartbeat import PeerReport
 from skyweave.fleet.link.message_queue import MessageQueue
 from skyweave.fleet.link.rate_limit import UNPENALIZED_REASONS, PeerLimits, TokenBucket
+from skyweave.fleet.link.tiles import TileScheme
 from skyweave.fleet.link.topics import parse_topic
 from skyweave.fleet.node.message_checks import MessageChecker, Rejection
 from skyweave.fleet.node.peer import Peer
@@ -42,6 +43,7 @@ class Peers:
         limits: what each peer may cost.
         grid: (micrometres a cell, EPSG code) that the fleet agreed on; None: any.
         members: who may speak and with which key; None: anybody, unsigned.
+        tiles: that the fleet agreed on; None: none.
 
     Attributes:
         unknown_senders: messages rejected from nobody that is known, by reason.
@@ -57,11 +59,12 @@ class Peers:
         limits: PeerLimits | None = None,
         grid: tuple[int | None, int | None] = (None, None),
         members: Mapping[str, Member] | None = None,
+        tiles: TileScheme | None = None,
     ) -> None:
         self.clock, self.tables, self.members = clock, tuple(tables), members
         self.monotonic = monotonic_clock(clock)
         self.limits = limits or PeerLimits()
-        self.checker = MessageChecker(platform_id, self.limits, grid, needs_proof=members is not None)
+        self.checker = MessageChecker(platform_id, self.limits, grid, members is not None, tiles or TileScheme())
         self.unknown_senders: Counter[str] = Counter()
         self.arrived = threading.Event()
         self.progress = threading.Event()
@@ -144,7 +147,7 @@ class Peers:
         address = parse_topic(topic)
         with self._lock:
             peer = None if address is None else self._peers.get(address.platform)
-        if peer is not None:
+        if peer is not None and address is not None and peer.tiles == address.tiles:  # else it has only moved on
             peer.departed = self.monotonic()
             self.progress.set()
 
@@ -266,6 +269,10 @@ class Peers:
     def _count_rejection(self, peer: Peer, rejection: Rejection) -> None:
         if not rejection.counted:
             peer.rejections[rejection.reason] += 1
+            if rejection.reason == "version" and peer.rejections["version"] == 1:
+                log.warning(
+                    "%s runs software of another version, and is not understood: update the older one", peer.name
+                )
         self._penalize(peer, rejection.reason)
 
     def _penalize(self, peer: Peer, reason: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.link.transport import Transport
@@ -43,6 +44,16 @@ def frame(number: int, platform: str, time: int | None = None) -> Frame:
         captures={platform: replace(capture, time=time)},
         annotations=replace(whole.annotations, visibility={platform: visible}),
     )
+
+
+def moved(frame: Frame, east: float) -> Frame:
+    """The same capture, as of a camera so many metres further east; the objects stay where they are."""
+    ((name, capture),) = frame.captures.items()
+    geometry = capture.geometry
+    assert isinstance(geometry, CameraGeometry)
+    pose = geometry.world_from_camera.copy()
+    pose[0, 3] += east
+    return replace(frame, captures={name: replace(capture, geometry=replace(geometry, world_from_camera=pose))})
 
 
 def truth_perceiver(seed: int = 0, **changes: float) -> GroundTruthPerceiver:

@@ -71,6 +71,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "fleet dashboard": "fleet dashboard {FLEET} --keys secrets --host 127.0.0.1 --port 0",
     "fleet record": "fleet record {FLEET} -o out/record.mcap --seconds 0.2",
     "fleet replay": "fleet replay record.mcap --listen tcp/127.0.0.1:0",
+    "fleet plan": "fleet plan --area 1000x1000 --platforms 9 --link 10M --gate 1G --sites 2 --tile 256 --bytes 800",
     "demo": "demo -o out/demo --data imagery --weights backbone.safetensors --perception perception.safetensors "
     "--fleet 0",
 }

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
 from skyweave.core.config import config_from_dict
-from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.credentials import load_credentials
 from skyweave.fleet.link.loopback import LoopbackNetwork
@@ -19,7 +18,6 @@ from skyweave.fleet.node import area_of_interest
 from skyweave.fleet.node.fused_scene import peer_names
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
-from skyweave.recordings.recording import Frame
 from skyweave.wire import WireGrid
 
 TILES = NodeOptions(tiles=(512, 32))  # the toy maps are 32 m wide
@@ -100,16 +98,6 @@ def test_what_is_no_tile_is_no_topic(words: str) -> None:
     assert parse_topic(f"skyweave/test/frame/{words}/UAV_1") is None
 
 
-def moved(frame: Frame, east: float) -> Frame:
-    """The same capture, as of a camera so many metres further east; the objects stay where they are."""
-    ((name, capture),) = frame.captures.items()
-    geometry = capture.geometry
-    assert isinstance(geometry, CameraGeometry)
-    pose = geometry.world_from_camera.copy()
-    pose[0, 3] += east
-    return replace(frame, captures={name: replace(capture, geometry=replace(geometry, world_from_camera=pose))})
-
-
 class Pair:
     """Two platforms of a fleet with tiles, of which the second is moved about."""
 
@@ -127,7 +115,7 @@ class Pair:
         self.number += 1
         self.clock.now = fleet.START + self.number * 500_000_000
         frames = {node.name: fleet.frame(0, node.name, self.clock.now) for node in (self.here, self.there)}
-        self.there.observe_and_send(moved(frames["UAV_2"], east))
+        self.there.observe_and_send(fleet.moved(frames["UAV_2"], east))
         pending = self.here.observe_and_send(frames["UAV_1"])
         fleet.meet(self.here, self.there)
         return peer_names(self.here.fuse(pending).peer_frames)

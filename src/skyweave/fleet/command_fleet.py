@@ -26,6 +26,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     Args:
         subparsers: of the command line.
     """
+    from skyweave.fleet.plan_arguments import add_plan
+
     parser = subparsers.add_parser(
         "fleet",
         help="run, watch, record and replay a fleet",
@@ -38,6 +40,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_keys(commands)
     _add_dashboard_and_record(commands)
     _add_replay(commands)
+    _add_router(commands)
+    add_plan(commands)
 
 
 def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -124,6 +128,23 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replay.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast (default: 1)")
     replay.add_argument("--loop", action="store_true", help="over and over")
     replay.set_defaults(run=_replay)
+
+
+def _add_router(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    router = commands.add_parser(
+        "router",
+        help="pass messages on between the sites of a fleet",
+        description="Pass on what platforms and other routers subscribe to, until interrupted.",
+    )
+    router.add_argument("--fleet", default="fleet", metavar="NAME", help="name of the fleet (default: fleet)")
+    router.add_argument("--name", default="router", help="of this relay among the keys (default: router)")
+    router.add_argument("--keys", metavar="DIR", help="folder of `fleet keys`")
+    router.add_argument(
+        "--listen", action="append", required=True, metavar="ENDPOINT", help="for platforms: tls/0.0.0.0:7447"
+    )
+    router.add_argument("--connect", action="append", default=[], metavar="ENDPOINT", help="of another router")
+    router.add_argument("--allow-clear", action="store_true", help="connect beyond this machine without TLS")
+    router.set_defaults(run=_router)
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -294,6 +315,17 @@ def _replay(args: argparse.Namespace) -> int:
         transport.close()
     refused = f", {count.refused} refused" if count.refused else ""
     print(f"{args.recording}: {count.played} messages played{refused}")
+    return 0
+
+
+def _router(args: argparse.Namespace) -> int:
+    from skyweave.fleet.link.router import run_router
+
+    def report() -> None:
+        print(f"{args.name}: passes on what comes to {', '.join(args.listen)}", flush=True)
+
+    stop = _stop_on_signal()
+    run_router(args.fleet, args.name, args.listen, args.connect, stop, args.keys, args.allow_clear, report)
     return 0
 
 

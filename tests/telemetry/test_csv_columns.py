@@ -122,9 +122,61 @@ def test_the_antimeridian_is_one_flight(tmp_path: Path) -> None:
         ("time,lat,lon,height(furlongs)\n0,48,11,3\n", "furlongs"),
         ("time,lat,lon\n", "no telemetry"),
         ("", "is empty"),
-        ("time,lat,lon\nx,48,11\n", "no column of times"),
+        ("time,lat,lon\nx,48,11\n", "column 'time' holds 'x', and no times"),
+        ("time,lat,lon\n0,48°30'12\",11\n", "no cell of column 'lat' is a number, such as '48°"),
+        ("time,lat,lon\n0,48.5 N,11\n", "no cell of column 'lat' is a number, such as '48.5 N'"),
+        ("time,lat,lon,gimbal_pitch(gon)\n0,48,11,-30\n", "column 'gimbal_pitch.gon.' in 'gon' is not read.*rad"),
+        ("date,lat,lon\n2026-05-05,48,11\n2026-05-05,48,11\n", "the same day in all rows and no time of day"),
     ],
 )
 def test_what_is_no_log_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "clock", "utc"),
+    [
+        ("date,time,lat,lon\n2023-11-14,22:13:20,48,11\n2023-11-14,22:13:20.5,48,11\n", "utc", True),
+        ("datetime(local),lat,lon\n2023-11-14 22:13:20,48,11\n2023-11-14 22:13:20.5,48,11\n", "local", False),
+        ("time,lat,lon\n00:01:20,48,11\n00:01:20.5,48,11\n", "video", False),
+        ("OSD.flyTime,OSD.flyTime [s],lat,lon\n1m 20s,80,48,11\n1m 20.5s,80.5,48,11\n", "video", False),
+    ],
+)
+def test_times_in_two_columns_by_a_local_clock_or_in_words(tmp_path: Path, text: str, clock: str, utc: bool) -> None:
+    poses = read(tmp_path, text)
+    assert len(poses) == 2 and poses.clock == clock and np.diff(poses.seconds) == pytest.approx([0.5])
+    assert poses.knows("utc") is utc
+    if utc:
+        assert poses.utc[0] == 1_700_000_000 * 10**9 and "taken as one time in UTC" in poses.notes[0]
+
+
+def test_a_zone_that_nobody_states_is_noted(tmp_path: Path) -> None:
+    assert read(tmp_path, "datetime,lat,lon\n2023-11-14 22:13:20,48,11\n").notes == (
+        "times in column 'datetime' state no zone and are taken as UTC",
+    )
+    assert not read(tmp_path, "datetime,lat,lon\n2023-11-14 22:13:20+01:00,48,11\n").notes
+
+
+def test_units_of_angles_and_decimal_commas_are_heeded(tmp_path: Path) -> None:
+    poses = read(
+        tmp_path,
+        "time;lat;lon;height;gimbal_heading(rad);gimbal_pitch [rad];fov(deg)\n"
+        "0,5;48,25;11,5;60,5;1,5707963;-0,7853982;70,5\n",
+    )
+    assert poses.places[0].tolist() == [48.25, 11.5] and poses.heights["takeoff"].values[0] == 60.5
+    assert angles(poses)[:2] == pytest.approx([0, 45], abs=1e-5)
+    assert np.degrees(poses.field_of_view[0, 0]) == pytest.approx(70.5)
+
+
+def test_ascent_is_above_the_take_off_and_the_altitude_beside_it_is_not(tmp_path: Path) -> None:
+    poses = read(tmp_path, "time,latitude,longitude,altitude(feet),ascent(feet)\n0,14,-90,4800,336\n")
+    assert poses.heights["takeoff"].values[0] == pytest.approx(336 * 0.3048)
+    assert poses.heights["unstated"].values[0] == pytest.approx(4800 * 0.3048)
+
+
+def test_an_accuracy_of_nines_is_none(tmp_path: Path) -> None:
+    poses = read(tmp_path, "time,lat,lon,eph,epv\n0,48,11,99.99,9999\n1,48,11,1.5,2.5\n")
+    std = np.sqrt(poses.covariance[:, [0, 2], [0, 2]])
+    assert std[1].tolist() == [1.5, 2.5] and std[0].tolist() == [2.0, 0.5]
+    assert "1 of 2 samples state an accuracy that stands for none (99.99, 9999)" in poses.notes[0]

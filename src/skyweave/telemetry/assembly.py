@@ -23,7 +23,9 @@ BODY_TILT_STD = 2.0  # degrees
 BODY_HEADING_STD = 5.0  # degrees, of a compass on board
 MAX_ANGLE = 720.0  # degrees; beyond it a number is no angle
 MAX_HEIGHT_M = 100_000.0
+STD_COLUMNS: tuple[Column, ...] = ("horizontal_std", "vertical_std", "heading_std", "tilt_std")
 MAX_STD = 1e4  # metres or degrees; receivers without a fix write larger ones
+UNKNOWN_STD = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9)  # by which receivers say that they do not know
 NULL_ISLAND_DEGREES = 1e-6  # from 0, 0, which is written before there is a fix
 
 
@@ -40,6 +42,8 @@ def assemble_poses(samples: LogSamples) -> PosesOverTime:
         raise DataError(f"{samples.source} holds no telemetry")
     samples = samples.in_time_order()
     places, notes = _places(samples)
+    samples, unknown = _without_unknown_std(samples)
+    notes += unknown
     camera, body, covariance = _orientations(samples)
     poses = PosesOverTime(
         source=samples.source,
@@ -71,6 +75,22 @@ def _places(samples: LogSamples) -> tuple[np.ndarray, list[str]]:
     notes = [f"{zero.sum()} samples before there was a fix (at 0, 0) have no place"] if zero.any() else []
     notes += [f"{wrong.sum()} samples whose latitude or longitude is no place have none"] if wrong.any() else []
     return np.where((stated & ~zero & ~wrong)[:, None], places, np.nan), notes
+
+
+def _without_unknown_std(samples: LogSamples) -> tuple[LogSamples, list[str]]:
+    """Take out the numbers by which receivers say that they know no accuracy."""
+    stated = {name: samples.column(name) for name in STD_COLUMNS if name in samples.columns}
+    unknown = {name: np.isclose(values[:, None], UNKNOWN_STD, rtol=0, atol=1e-4) for name, values in stated.items()}
+    rows = np.array([known.any(1) for known in unknown.values()])
+    if not rows.any():
+        return samples, []
+    nines = sorted({UNKNOWN_STD[k] for known in unknown.values() for k in np.flatnonzero(known.any(0))})
+    note = (
+        f"{rows.any(0).sum()} of {len(samples.times)} samples state an accuracy that stands for none "
+        f"({', '.join(f'{value:g}' for value in nines)}): that of a usual receiver is taken"
+    )
+    columns = {name: np.where(unknown[name].any(1), np.nan, values) for name, values in stated.items()}
+    return replace(samples, columns={**samples.columns, **columns}), [note]
 
 
 def _heights(samples: LogSamples) -> dict[HeightDatum, Heights]:
@@ -150,4 +170,9 @@ def _missing(poses: PosesOverTime, samples: LogSamples) -> dict[MissingTopic, st
         "utc": "its clock is not tied to UTC",
         "lens": "it says nothing of the lens",
     }
-    return {topic: samples.missing.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}
+    missing = {topic: samples.missing.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}
+    stated = np.column_stack([samples.column("latitude"), samples.column("longitude")])
+    known = stated[np.isfinite(stated).all(1)]
+    if "position" in missing and len(known):
+        missing["position"] = f"none of its places is one in degrees, such as {known[-1, 0]:g}, {known[-1, 1]:g}"
+    return missing

@@ -96,6 +96,7 @@ TRIED_ELSEWHERE = {
     "classes": "downstream/labels/test_dataset.py",
     "column": "downstream/labels/test_dataset.py",
     "crs": "inference/test_parts.py",
+    "cut -d, -f1-7": "detection/test_formats.py",
     "decode_received": "collaboration/test_messages.py",
     "domain": "perception/test_domain.py",
     "exclude": "downstream/labels/test_matching.py",

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from locating_flight import ORIGIN, Drone, FlightConfig, World, write_flight
+from PIL import Image
 
 from skyweave.cli.main import main
 from skyweave.core.geometry.geodesy import project_lon_lat
+from skyweave.locating.image_sequence import open_sequence
+from skyweave.telemetry.log_completion import parse_utc, read_camera
 
 CONFIG = FlightConfig(60.0, 45.0, seconds=4.0, rate=2.5, objects=6, moving=0.0)
 
@@ -84,6 +87,9 @@ def test_two_drones_share_their_tracks_and_have_files_of_their_own(
     ("options", "message"),
     [
         (["--start", "noon"], "--start noon is no time"),
+        (["--start", "2026"], "--start 2026 is no time"),
+        (["--start", "2026-11-30"], "--start 2026-11-30 has no time of day"),
+        (["--pitch", "-45"], "no camera sees the ground"),
         (["--formats", "csv", "video"], "an annotated video needs images"),
         (["--rate", "0"], "--rate 0 must be above 0"),
         (["--heading-std", "-3"], "--heading-std -3 must not be negative"),
@@ -163,3 +169,45 @@ def test_a_log_without_angles_names_the_option(
     assert "--pitch" in capsys.readouterr().err
     assert run(flight, tmp_path / "out", "--pitch", "45", "--formats", "geojson") == 0
     assert "where the drone flies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"distortion": [0.1, 0, 0, 0, 0, 0.1, 0, 0]}, "8 distortion coefficients, and only k1 k2 p1 p2 k3"),
+        ({"distortion": [0.1, 0, 0, 0], "distortion_model": "equidistant"}, "the lens model 'equidistant'"),
+        ({"intrinsics": [[600, 0, 480], [0, 600, 270], [0, 0, 1]]}, "far from the middle of its image of 1920 x 1080"),
+        ({"intrinsics": [[2400, 0, 1920], [0, 2400, 1080], [0, 0, 1]]}, "outside its image of 1920 x 1080"),
+        ({"distortion": [-3, 0, 0, 0, 0]}, "folds most of the image over"),
+    ],
+)
+def test_lenses_that_are_not_read_are_refused(
+    flight: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: dict[str, object],
+    message: str,
+) -> None:
+    flight["camera"].write_text(json.dumps(json.loads(flight["camera"].read_text()) | content))
+    assert run(flight, tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_calibrations_of_ros_count_pixels_from_their_centres(tmp_path: Path) -> None:
+    (tmp_path / "camera.yaml").write_text(
+        "image_width: 1920\nimage_height: 1080\ncamera_matrix: {data: [1400, 0, 959.5, 0, 1400, 539.5, 0, 0, 1]}\n"
+        "distortion_model: plumb_bob\ndistortion_coefficients: {data: [0.1, 0, 0, 0, 0]}\n"
+    )
+    camera = read_camera(tmp_path / "camera.yaml")
+    assert camera.intrinsics[:2, 2].tolist() == [960, 540] and camera.distortion[0] == 0.1
+
+
+def test_images_of_a_folder_go_by_their_numbers(tmp_path: Path) -> None:
+    for number in (10, 9, 2):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"f{number}.png")
+    assert [name for *_, name in open_sequence(tmp_path).schedule()] == ["f2.png", "f9.png", "f10.png"]
+
+
+@pytest.mark.parametrize(("start", "seconds"), [("2026-11-30T12:00:00.5+02:00", 36000.5), ("2026-11-30 10:00Z", 36000)])
+def test_times_of_users_have_zones(start: str, seconds: float) -> None:
+    assert parse_utc(start) == round((1_795_996_800 + seconds) * 1e9)

@@ -140,3 +140,43 @@ def test_what_two_cameras_see_at_one_place_is_one_object() -> None:
     merged = merge_objects([at(0, "a-1"), at(2, "b-1"), at(2, "a-2"), at(9, "b-2")])
     assert merged.instances == ("a-1", "a-2", "b-2")
     assert len(merge_objects([]).boxes) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names", "message"),
+    [
+        ("a.json", json.dumps(COCO), ["img_3.jpg"], "names none of the images: it has a/frame_000003, they are called"),
+        ("a.xml", CVAT_IMAGES, ["b.png"], "x/b.png is of 64 x 48 pixels, the images have 1280 x 720"),
+        (
+            "gt.txt",
+            "90,4,10,20,30,40,1,3,0.9\n",
+            ["", ""],
+            "labels of images 89 to 89, counted from 0, and there are 2",
+        ),
+        ("gt.txt", "1,4,1900,20,30,40,1,3,0.9\n", [""], "the box 1900, 20, 1930, 60 .* lies outside of its 1280 x 720"),
+        ("gt.txt", "1,4,0.1,0.2,0.3,0.4,1,3,0.9\n", [""], "shares of the image"),
+    ],
+)
+def test_labels_of_other_images_are_refused(
+    tmp_path: Path, name: str, text: str, names: list[str], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        labels(tmp_path, name, text).check_images(names, (720, 1280))
+
+
+def test_images_of_one_name_in_two_folders_have_labels_of_their_own(tmp_path: Path) -> None:
+    two = {**COCO, "images": [{"id": 5, "file_name": "a/0.jpg"}, {"id": 6, "file_name": "b/0.jpg"}]}
+    read = labels(tmp_path, "a.json", json.dumps(two))
+    assert len(read.of_image(0, "a/0.jpg") or []) == 1 and read.of_image(1, "b/0.jpg") == []
+    with pytest.raises(DataError, match="may be a/0 or b/0"):
+        read.of_image(0, "0.jpg")
+
+
+def test_classes_of_mot_are_not_made_up_or_lost(tmp_path: Path) -> None:
+    plain = labels(tmp_path, "plain.txt", "1,4,10,20,30,40,1\n")
+    assert [label.category for label in plain.of_image(0, "") or []] == ["object"]
+    assert (
+        "1 boxes of class 8 are left out" in labels(tmp_path, "gt.txt", MOT).check_images(["", "", ""], (720, 1280))[0]
+    )
+    with pytest.raises(DataError, match="VisDrone's classes have other numbers"):
+        labels(tmp_path, "drone.txt", "1,4,10,20,30,40,1,4,0,0\n")

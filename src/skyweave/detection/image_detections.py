@@ -18,7 +18,7 @@ class ImageDetections:
         identities: n names of tracks that a tracker in the image gave; None where none did.
 
     Raises:
-        DataError: counts that differ, boxes without extent, or numbers that are not finite.
+        DataError: counts that differ, boxes without extent, scores beyond 0 and 1, or numbers that are not finite.
     """
 
     boxes: np.ndarray
@@ -35,6 +35,9 @@ class ImageDetections:
             raise DataError(f"{n} boxes, {len(self.scores)} scores and {len(self.categories)} class names differ")
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
             raise DataError("boxes or scores hold NaN or infinity")
+        if n and not (self.scores.min() >= 0 and self.scores.max() <= 1):
+            worst = self.scores[np.abs(self.scores - 0.5).argmax()]
+            raise DataError(f"a score is {worst:g}; scale them to 0 to 1")
         if n and (self.boxes[:, 2:] < self.boxes[:, :2]).any():
             raise DataError("boxes must be left, top, right, bottom; one ends before it begins")
 

@@ -1,7 +1,7 @@
 """Detectors of the usual families as ONNX files, run by ONNX Runtime on the processor."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,15 @@ class OnnxDetector:
         if len(windows) > 1:
             joined = joined.select(suppress_overlaps(joined, config.max_overlap, by_smaller=True))
         return joined
+
+    def check_images(self, images: Sequence[tuple[int, float, str]], size: tuple[int, int] | None) -> list[str]:
+        """Return nothing to note: a model looks at any images.
+
+        Args:
+            images: number, seconds and name of each.
+            size: rows and columns of all.
+        """
+        return []
 
     def _detect_window(self, image: np.ndarray, top: int, left: int, rows: int, columns: int) -> ImageDetections:
         window = image[top : top + rows, left : left + columns]

@@ -89,7 +89,9 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slice", type=int, metavar="PIXELS", help="cut images into windows, for small objects")
     group.add_argument("--classes", nargs="+", metavar="NAME", help="classes that are kept (default: all)")
     group.add_argument("--names", type=Path, metavar="FILE", help="names of the model's classes, one a line")
-    group.add_argument("--boxes-format", metavar="NAME", help="coco, mot or json-lines (default: by the suffix)")
+    group.add_argument(
+        "--boxes-format", metavar="NAME", help="coco, mot, visdrone, json-lines (default: by the suffix)"
+    )
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,5 @@
 """Images in order of time: a video, a folder of images, or a list of frames whose images are elsewhere."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from skyweave.core.csv_table import read_csv
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import decode_upright, open_image
+from skyweave.core.images.image_names import natural_order
 from skyweave.core.images.video import Video
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -110,7 +111,8 @@ class FolderSequence:
     """
 
     def __init__(self, path: Path, rate: float | None) -> None:
-        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+        self.files = sorted(files, key=lambda file: natural_order(file.name))
         if not self.files:
             raise DataError(f"{path} holds no images; give a folder with {', '.join(IMAGE_SUFFIXES)}")
         self.rate = rate or DEFAULT_RATE
@@ -148,11 +150,12 @@ class ListedSequence:
     size = None
 
     def __init__(self, path: Path) -> None:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        table = read_csv(path)
+        table.require(["frame", "seconds"])
+        rows = [row.cells for row in table.rows]
         try:
             self._schedule = [(int(row["frame"]), float(row["seconds"]), row.get("file") or "") for row in rows]
-        except (KeyError, ValueError, TypeError) as error:
+        except ValueError as error:
             raise DataError(f"{path} needs columns frame and seconds, numbers in each row: {error}") from None
         seconds = [time for _, time, _ in self._schedule]
         if not seconds or not (np.isfinite(seconds).all() and (np.diff(seconds) > 0).all()):

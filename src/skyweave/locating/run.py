@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.progress import ReportProgress
 from skyweave.detection.onnx_detector import DetectorConfig
@@ -22,7 +23,7 @@ from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, 
 from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
 from skyweave.telemetry import PosesOverTime, flight_crs, project_poses
 from skyweave.telemetry.flight_ground import read_flight_ground
-from skyweave.telemetry.log_completion import LogCompletion, camera_of, complete_log, parse_utc
+from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum
 from skyweave.telemetry.reading import read_telemetry
 
@@ -124,12 +125,12 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
     streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
     for number, sequence in enumerate(sequences):
-        seen = detect_images(
-            sequence, detectors[number % len(detectors)], folder / f"boxes-{number + 1}.jsonl", request.resume, progress
-        )
+        camera, detector = tracks[number].camera, detectors[number % len(detectors)]
+        notes += detector.check_images(sequence.schedule(), (camera.rows, camera.columns))
+        seen = detect_images(sequence, detector, folder / f"boxes-{number + 1}.jsonl", request.resume, progress)
         times = clock.image_times[number]
         images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
-        _check_overlap(tracks[number], images)
+        _check_overlap(tracks[number], images, ground)
         streams.append(CameraStream(names[number], tracks[number], images, clock.starts[number]))
         notes += logs[number].notes
     result = track_streams(streams, ground, request.config, clock.has_utc, progress)
@@ -139,10 +140,12 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
 
 
-def _check_overlap(track: CameraTrack, images: Sequence[SeenImage]) -> None:
-    """Refuse images of another time than the log's."""
+def _check_overlap(track: CameraTrack, images: Sequence[SeenImage], ground: Ground) -> None:
+    """Refuse images of another time than the log's, and poses of which none sees the ground."""
     times = np.array([image.time for image in images], np.int64)
-    if any(sample is not None for sample in track.samples(times)):
+    samples = [sample.state.geometry for sample in track.samples(times) if sample is not None]
+    if samples:
+        check_ground_in_view(samples, ground, track.poses.source, ANGLE_RULE)
         return
     seen, log = times[[0, -1]] / NS_PER_S, track.poses.seconds[[0, -1]]
     raise DataError(
@@ -263,12 +266,16 @@ def _lift(log: PosesOverTime, datum: HeightDatum, crs: str, ground: Ground) -> f
 
 def _coverage_notes(streams: Sequence[CameraStream], result: TrackingResult) -> list[str]:
     """Say of which images nothing could be located, because the log has no pose."""
-    notes = []
+    notes = [f"{stream.name}: no image has a box" for stream in streams if not any(map(_boxes_of, stream.images))]
     for number, stream in enumerate(streams):
         located = sum(key[0] == number for key in result.located)
         if located < len(stream.images):
             notes.append(f"{stream.name}: {len(stream.images) - located} of {len(stream.images)} images have no pose")
     return notes
+
+
+def _boxes_of(image: SeenImage) -> int:
+    return len(image.detections)
 
 
 def _counts(tables: Sequence[TrackTable]) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """A folder of pictures to photos on the map, each by its own pose, with what was assumed and what was left out."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.core.images.image_names import natural_order
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M, resolve_altitudes
 from skyweave.orthomosaic.flight_notes import describe_photos
 from skyweave.orthomosaic.map_zone import MapZone, find_map_zone
@@ -312,7 +312,7 @@ def _assumption_note(names: list[str], source: str) -> str:
 def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
     """Grid course at each picture in degrees, from the longer of the legs before and after it; NaN where it hovers."""
     times = order_times([photo.time for photo in photos])
-    order = sorted(range(len(photos)), key=lambda k: (times[k], _in_sequence(photos[k].path.name)))
+    order = sorted(range(len(photos)), key=lambda k: (times[k], natural_order(photos[k].path.name)))
     courses = np.full(len(photos), np.nan)
     for place, k in enumerate(order):
         legs = [positions[order[place + 1]] - positions[k]] if place + 1 < len(order) else []
@@ -329,11 +329,6 @@ def _course(legs: list[np.ndarray]) -> float:
         return float("nan")
     leg = min(flown, key=lambda leg: float(np.hypot(*leg)))
     return float(np.degrees(np.arctan2(leg[0], leg[1])) % 360)
-
-
-def _in_sequence(name: str) -> list[tuple[int, str]]:
-    """Sorts file names by the numbers in them: 9.jpg before 10.jpg."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _position_std(photo: PhotoMetadata, yaw_source: str, horizontal: float | None) -> PoseStd:

@@ -2,21 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.camera_checks import check_camera
 from skyweave.core.geometry.conventions import pose_from_dji
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_from_quaternion, yaw_from_rotation
 from skyweave.telemetry.interpolation import pose_rates
-from skyweave.telemetry.poses_over_time import HeightDatum, Heights, MissingTopic, PosesOverTime
+from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, Heights, MissingTopic, PosesOverTime
 
 COURSE_STD_DEGREES = 10.0  # by which a drone does not fly where its camera looks
 GIVEN_PITCH_STD_DEGREES = 2.0  # of a pitch that somebody remembers
 GIVEN_HEADING_STD_DEGREES = 5.0
 GIVEN_HEIGHT_STD_M = 3.0
+BROWN_MODELS = ("plumb_bob", "opencv", "pinhole", "radtan", "perspective", "brown", "brown-conrady", "none")
+ANGLE_RULE = (
+    "heights must count upwards, a gimbal's pitch in a log must be negative below the horizon (-90 straight down), and "
+    "that of --pitch positive (90 straight down)"
+)
 MIN_SPEED = 1.0  # m/s, from which the direction of flight is known
 
 
@@ -70,15 +78,20 @@ def parse_utc(text: str) -> int:
     """Return nanoseconds since 1970 of an ISO 8601 time.
 
     Args:
-        text: by the user.
+        text: by the user, with its zone or in UTC.
 
     Raises:
         ConfigError: it is none.
     """
+    form = "write it as 2026-11-30T14:02:00.5 in UTC, or with its zone as 2026-11-30T16:02:00.5+02:00"
     try:
-        return int(np.datetime64(text.removesuffix("Z").replace(" ", "T"), "ns").astype(np.int64))
+        time = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ConfigError(f"--start {text} is no time; write it as 2026-11-30T14:02:00.5 in UTC") from None
+        raise ConfigError(f"--start {text} is no time; {form}") from None
+    if ":" not in text:
+        raise ConfigError(f"--start {text} has no time of day; {form}")
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
 
 
 def camera_of(poses: PosesOverTime, completion: LogCompletion, size: tuple[int, int] | None) -> PinholeCamera:
@@ -90,9 +103,10 @@ def camera_of(poses: PosesOverTime, completion: LogCompletion, size: tuple[int, 
         size: rows and columns of the images; None: those of the calibration.
 
     Raises:
-        DataError: nobody says anything of the lens, or of the size of the images.
+        DataError: nobody says anything of the lens, or of the size of the images; or numbers that are no camera's.
     """
     camera = _stated_camera(poses, completion, size)
+    check_camera(camera, poses.source if completion.camera is None else str(completion.camera))
     if size is None or (camera.rows, camera.columns) == size:
         return camera
     of_camera, of_images = camera.columns / camera.rows, size[1] / size[0]
@@ -124,27 +138,61 @@ def _stated_camera(poses: PosesOverTime, completion: LogCompletion, size: tuple[
 def read_camera(path: Path) -> PinholeCamera:
     """Read a calibration: YAML or JSON with ``rows``, ``columns``, ``intrinsics`` (3 x 3) and perhaps ``distortion``.
 
+    ROS's files are read, too (``image_width``, ``image_height``, ``camera_matrix``, ``distortion_coefficients``).
+
     Args:
         path: of the file.
 
     Raises:
-        DataError: it is none.
+        DataError: it is none, or of a lens that is not read.
     """
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        distortion = tuple(float(number) for number in content.get("distortion", [0.0] * 5))
-        k1, k2, p1, p2, k3 = (*distortion, *[0.0] * (5 - len(distortion)))[:5]
+        content = _from_ros(yaml.safe_load(path.read_text("utf-8")))
+        distortion = _brown_coefficients(content, path)
         return PinholeCamera(
-            np.array(content["intrinsics"], np.float64).reshape(3, 3), int(content["rows"]), int(content["columns"]),
-            (k1, k2, p1, p2, k3),
-        )  # fmt: skip
+            np.array(content["intrinsics"], np.float64).reshape(3, 3),
+            int(content["rows"]),
+            int(content["columns"]),
+            distortion,
+        )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"{path} is no calibration: {' '.join(str(error).split())}; it needs rows, columns, intrinsics (3 x 3, in "
             "pixels) and perhaps distortion (k1 k2 p1 p2 k3)"
         ) from None
+
+
+def _from_ros(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a calibration by our keys; ROS's ``camera_info`` files count pixels from the centre of the first one."""
+    if "camera_matrix" not in content:
+        return content
+    matrix = np.array(content["camera_matrix"]["data"], np.float64).reshape(3, 3)
+    matrix[:2, 2] += 0.5
+    return {
+        "rows": content["image_height"],
+        "columns": content["image_width"],
+        "intrinsics": matrix,
+        "distortion": content["distortion_coefficients"]["data"],
+        "distortion_model": content.get("distortion_model", ""),
+    }
+
+
+def _brown_coefficients(content: Mapping[str, Any], path: Path) -> tuple[float, float, float, float, float]:
+    """Return k1 k2 p1 p2 k3 of a calibration; an error for those of other models, which mean other things."""
+    model = next((str(value) for key, value in content.items() if "model" in str(key).lower()), "")
+    numbers = [float(number) for number in content.get("distortion", ())]
+    if (model and model.lower() not in BROWN_MODELS) or any(numbers[5:]):
+        lens = f"the lens model {model!r}" if model else f"{len(numbers)} distortion coefficients"
+        raise DataError(
+            f"{path} has {lens}, and only k1 k2 p1 p2 k3 of a pinhole camera are read; undistort the images, such as "
+            "with OpenCV's initUndistortRectifyMap and remap, and give the new intrinsics without distortion"
+        )
+    k1, k2, p1, p2, k3 = (*numbers, *[0.0] * (5 - len(numbers)))[:5]
+    return k1, k2, p1, p2, k3
 
 
 def _with_orientation(poses: PosesOverTime, completion: LogCompletion) -> PosesOverTime:

@@ -10,6 +10,7 @@ from skyweave.core.geometry.ground import Ground
 
 MIN_FOCAL_SHARE, MAX_FOCAL_SHARE = 0.1, 30.0  # of the image's width: views of 157 degrees, and of 2
 RAY_SAMPLES = 9  # along a side of the image
+MAX_OFF_CENTRE = 0.2  # share of the image that a principal point lies from its middle, in both directions alike
 MAX_FOLDED_SHARE = 0.5  # of the image, which a distortion makes unreadable
 
 
@@ -26,10 +27,12 @@ def check_camera(camera: PinholeCamera, source: str) -> None:
     """
     (focal, _, u), (_, _, v), _ = camera.intrinsics.tolist()
     size = f"{camera.columns} x {camera.rows}"
-    if not (0 <= u <= camera.columns and 0 <= v <= camera.rows):
+    across, down = u / camera.columns - 0.5, v / camera.rows - 0.5
+    where = "outside its image" if max(abs(across), abs(down)) >= 0.5 else "far from the middle of its image"
+    if max(abs(across), abs(down)) >= 0.5 or min(across, down) > MAX_OFF_CENTRE or max(across, down) < -MAX_OFF_CENTRE:
         raise DataError(
-            f"the principal point of {source}, {u:g} and {v:g}, lies outside its image of {size}: its matrix is of "
-            "another size; give it for this one, in pixels"
+            f"the principal point of {source}, {u:g} and {v:g}, lies {where} of {size}: its matrix is of another size; "
+            "give it for this one, in pixels"
         )
     if not MIN_FOCAL_SHARE <= focal / camera.columns <= MAX_FOCAL_SHARE:
         raise DataError(
@@ -44,13 +47,19 @@ def check_camera(camera: PinholeCamera, source: str) -> None:
         )
 
 
-def check_ground_in_view(cameras: Sequence[CameraGeometry], ground: Ground, source: str) -> None:
+def check_ground_in_view(
+    cameras: Sequence[CameraGeometry],
+    ground: Ground,
+    source: str,
+    rule: str = "z must count upwards, and pitch downwards (90 looks straight down)",
+) -> None:
     """Refuse poses of which none sees the ground.
 
     Args:
         cameras: with their poses.
         ground: in the same frame.
         source: where the poses stand, for messages.
+        rule: how heights and angles are counted there.
 
     Raises:
         DataError: all lie below the ground, or look at the sky.
@@ -58,8 +67,7 @@ def check_ground_in_view(cameras: Sequence[CameraGeometry], ground: Ground, sour
     if cameras and not any(_sees(camera, ground) for camera in cameras):
         z, height = cameras[0].position[2], float(np.ravel(ground.height(cameras[0].position))[0])
         raise DataError(
-            f"{source}: no camera sees the ground; the first is at z {z:g} over ground at {height:g}: z must count "
-            "upwards, and pitch downwards (90 looks straight down)"
+            f"{source}: no camera sees the ground; the first is at z {z:g} over ground at {height:g}: {rule}"
         )
 
 

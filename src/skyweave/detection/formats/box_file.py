@@ -1,12 +1,15 @@
 """Boxes of a file as a detector: by the number of the image, or by the name of its file."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.box_checks import check_image_boxes, check_stated_size
+from skyweave.core.images.image_names import ByImageName
 from skyweave.core.registry import Registry
 from skyweave.detection.image_detections import ImageDetections
 
@@ -16,6 +19,7 @@ BOX_FORMATS: Registry[Callable[[Path], "BoxFile"]] = Registry(
     {
         "coco": "skyweave.detection.formats.coco:read_coco",
         "mot": "skyweave.detection.formats.mot:read_mot",
+        "visdrone": "skyweave.detection.formats.mot:read_visdrone",
         "json-lines": "skyweave.detection.formats.json_lines:read_json_lines",
     },
 )
@@ -29,13 +33,23 @@ class BoxFile:
     Attributes:
         path: of the file.
         by_frame: boxes by the number of the image, from 0.
-        by_name: boxes by the name of the image's file, without folders and suffix.
+        by_name: boxes by the name of the image's file.
+        sizes: rows and columns of images that the file states, by the image's name in it.
+        counted: how many images the file lists, where their order alone says which is which; 0: it numbers them.
+        notes: what was assumed.
     """
 
     path: Path
     by_frame: Mapping[int, ImageDetections]
-    by_name: Mapping[str, ImageDetections]
+    by_name: Mapping[str, ImageDetections] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    counted: int = 0
+    notes: Sequence[str] = ()
     needs_images: bool = False
+
+    @cached_property
+    def _named(self) -> ByImageName[ImageDetections]:
+        return ByImageName(self.path, self.by_name)
 
     def detect(self, image: np.ndarray | None, frame: int, name: str = "") -> ImageDetections:
         """Return the boxes of one image; none where the file has none.
@@ -45,10 +59,53 @@ class BoxFile:
             frame: number of the image, from 0.
             name: of its file; where the file of boxes has names, they count.
         """
-        stem = PurePath(name).stem
-        if name and self.by_name:
-            return self.by_name.get(stem, ImageDetections.empty())
-        return self.by_frame.get(frame, ImageDetections.empty())
+        detections = self._named.find(name) if name and self._named else self.by_frame.get(frame)
+        return ImageDetections.empty() if detections is None else detections
+
+    def check_images(self, images: Sequence[tuple[int, float, str]], size: tuple[int, int] | None) -> list[str]:
+        """Return what to note on the boxes of a sequence of images.
+
+        Args:
+            images: number, seconds and name of each.
+            size: rows and columns of all; None where it is not known.
+
+        Raises:
+            DataError: boxes of other images, of images of another size, or outside of them.
+        """
+        notes = list(self.notes)
+        if self._named and any(name for *_, name in images):
+            missing = self._named.unmatched(name for *_, name in images)
+            notes += [f"{self.path}: {missing} of {len(images)} images are not in it"] if missing else []
+        else:
+            notes += self._check_numbers([frame for frame, *_ in images])
+        if size is not None:
+            for name, stated in self.sizes.items():
+                check_stated_size(stated, size, f"{self.path}: {name}")
+            boxes = {f"image {frame}": detections.boxes for frame, detections in self.by_frame.items()}
+            boxes |= {name: detections.boxes for name, detections in self.by_name.items()}
+            check_image_boxes(boxes, size, str(self.path))
+        return notes
+
+    def _check_numbers(self, frames: Sequence[int]) -> list[str]:
+        """Refuse boxes of other images than those, and numbers that begin at 1; note images that are not there."""
+        last, step = frames[-1], frames[-1] - frames[-2] if len(frames) > 1 else 1
+        if self.counted and not last < self.counted <= last + step + 1:
+            raise DataError(
+                f"{self.path} lists {self.counted} images without their numbers, the sequence has {last + 1}: which is "
+                'which is not known; give each image its "frame_id", counted from 0'
+            )
+        seen = sorted(self.by_frame)
+        if seen and (seen[0], seen[-1]) == (1, last + 1):
+            raise DataError(
+                f"{self.path} numbers images from 1 to {last + 1}, and the first one is 0; number them from 0"
+            )
+        if seen and not set(seen) & set(frames):
+            raise DataError(
+                f"{self.path} has boxes of images {seen[0]} to {seen[-1]}, the images are {frames[0]} to {last}; "
+                "give the images that the boxes are of, or number them from 0"
+            )
+        beyond = sum(frame > last for frame in seen)
+        return [f"{self.path}: {beyond} images with boxes come after the last one ({last})"] if beyond else []
 
 
 def read_boxes(path: Path, format_name: str | None = None) -> BoxFile:
@@ -71,6 +128,24 @@ def read_boxes(path: Path, format_name: str | None = None) -> BoxFile:
             f"what it is with --boxes-format ({', '.join(BOX_FORMATS)})"
         )
     return BOX_FORMATS[name](path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of boxes.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        copy = path.with_name(f"{path.stem}_utf8{path.suffix}")
+        raise DataError(
+            f"{path} is not UTF-8 text; save it as UTF-8, such as with `iconv -f UTF-16 -t UTF-8 {path} > {copy}`"
+        ) from None
 
 
 def gather_boxes(

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
-from skyweave.detection.formats.box_file import BoxFile
+from skyweave.detection.formats.box_file import BoxFile, read_text
 from skyweave.detection.image_detections import ImageDetections
 
 
@@ -22,22 +22,31 @@ def read_json_lines(path: Path) -> BoxFile:
     Raises:
         DataError: a line that is none of that, which it names.
     """
-    by_frame, by_name = {}, {}
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+    by_frame: dict[int, ImageDetections] = {}
+    by_name: dict[str, ImageDetections] = {}
+    lines: dict[object, int] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
             image = json.loads(line)
             detections = detections_from_json(image)
-            if "frame" in image:
-                by_frame[int(image["frame"])] = detections
-            else:
-                by_name[PurePath(image["file"]).stem] = detections
+            key = int(image["frame"]) if "frame" in image else str(image["file"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path} line {number}: {type(error).__name__} {error}; write each line as an object with frame "
                 "or file, boxes ([left, top, right, bottom] each), scores and categories"
             ) from None
+        if key in lines:
+            raise DataError(
+                f"{path}: image {key} is in line {lines[key]} and in line {number}; write all boxes of an image "
+                "in one line"
+            )
+        lines[key] = number
+        if isinstance(key, int):
+            by_frame[key] = detections
+        else:
+            by_name[key] = detections
     return BoxFile(path, by_frame, by_name)
 
 

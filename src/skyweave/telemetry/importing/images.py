@@ -105,6 +105,7 @@ class FolderImages:
     """
 
     def __init__(self, folder: Path, rate: float, times: dict[Path, int] | None = None) -> None:
+        self.folder = folder
         files = list(find_images([folder]).values())
         self.files = (
             files if times is None else sorted((file for file in files if file in times), key=times.__getitem__)
@@ -131,12 +132,13 @@ class FolderImages:
         return self._read(number), float(self.seconds[number])
 
     def name_of(self, number: int) -> str:
-        """Return the name of an image's file.
+        """Return the name of an image's file, with the folders below the one that was given.
 
         Args:
             number: of the image, from 0.
         """
-        return self.files[number].name
+        file = self.files[number]
+        return file.relative_to(self.folder).as_posix() if file.is_relative_to(self.folder) else file.name
 
     def _read(self, number: int) -> np.ndarray:
         path = self.files[number]

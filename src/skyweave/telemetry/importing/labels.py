@@ -5,7 +5,7 @@ A package of somebody else adds a format through an entry point in the group ``s
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.box_checks import check_image_boxes, check_stated_size
+from skyweave.core.images.image_names import ByImageName
 from skyweave.core.registry import Registry
 
 MOT_COLUMNS = 6  # at least: frame, identity, left, top, width, height
 MOT_CLASSES = {1: "pedestrian", 2: "pedestrian", 3: "car", 4: "bicycle", 5: "motorcycle", 7: "pedestrian"}
+VISDRONE_COLUMNS = 10  # as many as MOT15 has, which fills the last three with -1
+UNKNOWN = -1  # in place of a class
 KITTI_COLUMNS = 15  # of an object; one more in tracking, with frame and identity before them
 KITTI_IGNORED = ("DontCare", "Misc")
 CATEGORIES = {  # of others, by the names that are ours
@@ -70,12 +74,22 @@ class ImageLabels:
     Args:
         by_number: labels of images that are known by their number.
         by_name: labels of images that are known by their file.
+        path: of the labels, for messages.
+        sizes: rows and columns that they state of images, by name; 0 for unknown.
+        notes: what was assumed, and what was left out.
     """
 
     def __init__(
-        self, by_number: dict[int, list[ImageLabel]] | None = None, by_name: dict[str, list[ImageLabel]] | None = None
+        self,
+        by_number: Mapping[int, list[ImageLabel]] | None = None,
+        by_name: Mapping[str, list[ImageLabel]] | None = None,
+        path: Path = Path("labels"),
+        sizes: Mapping[str, tuple[int, int]] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
-        self.by_number, self.by_name = by_number or {}, by_name or {}
+        self.path, self.by_number, self.by_name = path, by_number or {}, by_name or {}
+        self.sizes, self.notes = sizes or {}, notes
+        self._named = ByImageName(path, self.by_name)
 
     def of_image(self, number: int, name: str) -> list[ImageLabel] | None:
         """Return the labels of an image; None for one that nobody labelled.
@@ -83,12 +97,38 @@ class ImageLabels:
         Args:
             number: of the image, from 0.
             name: of its file; empty in a video.
+
+        Raises:
+            DataError: two images in the labels are called so.
         """
-        if name and name in self.by_name:
-            return self.by_name[name]
-        if name and (stem := Path(name).stem) in self.by_name:
-            return self.by_name[stem]
-        return self.by_number.get(number)
+        return self._named.find(name) if name and self._named else self.by_number.get(number)
+
+    def check_images(self, names: Sequence[str], size: tuple[int, int]) -> list[str]:
+        """Return what to note on the labels of a camera's images.
+
+        Args:
+            names: of the images' files; empty ones in a video.
+            size: rows and columns of all.
+
+        Raises:
+            DataError: labels of other images, of images of another size, or outside of them.
+        """
+        notes = list(self.notes)
+        if self._named and any(names):
+            self._named.unmatched(names)
+        elif self.by_number and not set(self.by_number) & set(range(len(names))):
+            raise DataError(
+                f"{self.path} has labels of images {min(self.by_number)} to {max(self.by_number)}, counted from 0, and "
+                f"there are {len(names)} images; give the images that it is of"
+            )
+        elif self.by_name and not any(names):
+            notes.append(f"{self.path.name}: images are known by the numbers in their names, counted from 0")
+        for name, stated in self.sizes.items():
+            check_stated_size(stated, size, f"{self.path}: {name}")
+        labelled = {f"image {number}": rows for number, rows in self.by_number.items()} | dict(self.by_name)
+        boxes = {name: [label.box for label in rows if label.box is not None] for name, rows in labelled.items()}
+        check_image_boxes({name: np.array(rows) for name, rows in boxes.items()}, size, str(self.path))
+        return notes
 
 
 LABEL_FORMATS: Registry[Callable[[Path], ImageLabels]] = Registry(
@@ -160,9 +200,14 @@ def read_coco(path: Path) -> ImageLabels:
             )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} holds no labels of COCO: {type(error).__name__} {error}") from None
-    by_name = {Path(str(image.get("file_name", ""))).name: labels[key] for key, image in images.items()}
-    numbers = {key: image.get("frame_id", _number_in(str(image.get("file_name", "")))) for key, image in images.items()}
-    return ImageLabels({int(numbers[key]): rows for key, rows in labels.items() if numbers[key] is not None}, by_name)
+    files = {key: str(image["file_name"]) for key, image in images.items() if "file_name" in image}
+    numbers = {key: image.get("frame_id", _number_in(files.get(key, ""))) for key, image in images.items()}
+    by_number = {int(numbers[key]): rows for key, rows in labels.items() if numbers[key] is not None}
+    sizes = {
+        files.get(key, f"image {key}"): (int(image.get("height") or 0), int(image.get("width") or 0))
+        for key, image in images.items()
+    }
+    return ImageLabels(by_number, {name: labels[key] for key, name in files.items()}, path, sizes)
 
 
 def read_cvat(path: Path) -> ImageLabels:
@@ -181,9 +226,11 @@ def read_cvat(path: Path) -> ImageLabels:
         root = ElementTree.fromstring(text)
         by_number: dict[int, list[ImageLabel]] = {}
         by_name: dict[str, list[ImageLabel]] = {}
+        sizes: dict[str, tuple[int, int]] = {}
         for image in root.iter("image"):
+            sizes[image.attrib["name"]] = (int(image.get("height", 0)), int(image.get("width", 0)))
             rows = [ImageLabel(_category(box.attrib["label"]), _cvat_box(box)) for box in image.iter("box")]
-            by_number[int(image.attrib["id"])] = by_name[Path(image.attrib["name"]).name] = rows
+            by_number[int(image.attrib["id"])] = by_name[image.attrib["name"]] = rows
         for track in root.iter("track"):
             for box in track.iter("box"):
                 if box.get("outside") != "1":
@@ -193,7 +240,7 @@ def read_cvat(path: Path) -> ImageLabels:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} holds no labels of CVAT: {type(error).__name__} {error}") from None
-    return ImageLabels(by_number, by_name)
+    return ImageLabels(by_number, by_name, path, sizes)
 
 
 def read_mot(path: Path) -> ImageLabels:
@@ -206,19 +253,32 @@ def read_mot(path: Path) -> ImageLabels:
         DataError: a line is no row of it.
     """
     by_number: dict[int, list[ImageLabel]] = {}
+    left_out: dict[int, int] = {}
     for number, cells in _rows(path, ","):
         try:
             frame, identity = int(float(cells[0])), int(float(cells[1]))
             left, top, width, height = (float(cell) for cell in cells[2:6])
             considered = float(cells[6]) != 0 if len(cells) > 6 else True
-            kind = int(float(cells[7])) if len(cells) > 7 else 1
+            kind = int(float(cells[7])) if len(cells) > 7 else UNKNOWN
             box = _box(left, top, left + width, top + height)
+            if len(cells) >= VISDRONE_COLUMNS and any(float(cell) != UNKNOWN for cell in cells[7:10]):
+                raise ValueError(
+                    "it has ten columns, and the last three are not -1: VisDrone's classes have other numbers; convert "
+                    "it to COCO, or leave all but seven columns out (`cut -d, -f1-7`)"
+                )
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number} is no row of MOT: {error}") from None
         rows = by_number.setdefault(frame - 1, [])
         if considered and (kind in MOT_CLASSES or kind < 0):
             rows.append(ImageLabel(MOT_CLASSES.get(kind, "object"), box, str(identity) if identity >= 0 else ""))
-    return ImageLabels(by_number)
+        elif considered:
+            left_out[kind] = left_out.get(kind, 0) + 1
+    notes = [
+        f"{path.name}: {count} boxes of class {kind} are left out: MOT's classes are pedestrian (1, 2, 7), car (3), "
+        "bicycle (4) and motorcycle (5)"
+        for kind, count in sorted(left_out.items())
+    ]
+    return ImageLabels(by_number, path=path, notes=notes)
 
 
 def read_kitti(path: Path) -> ImageLabels:
@@ -237,14 +297,14 @@ def read_kitti(path: Path) -> ImageLabels:
         by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
         known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
         numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}
-        return ImageLabels(numbers, known)
+        return ImageLabels(numbers, known, path)
     by_number: dict[int, list[ImageLabel]] = {}
     for line, cells in _rows(path, None):
         rows = by_number.setdefault(_whole(cells[0], path, line), [])
         label = _kitti_label(path, line, cells[2:], cells[1] if len(cells) > 1 else "")
         if label is not None:
             rows.append(label)
-    return ImageLabels(by_number)
+    return ImageLabels(by_number, path=path)
 
 
 def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> ImageLabel | None:

@@ -11,6 +11,7 @@ import numpy as np
 from skyweave.core.atomic_write import claim_folder, removed_when_broken_off
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.images.resampling import resample
 from skyweave.core.observation import Observation
@@ -24,6 +25,7 @@ from skyweave.telemetry.importing.images import TimedImages, frame_number
 from skyweave.telemetry.importing.labels import ImageLabels, read_labels
 from skyweave.telemetry.importing.placed_labels import GroundObject, Keyframe, merge_objects, place_labels
 from skyweave.telemetry.interpolation import interpolate_poses
+from skyweave.telemetry.log_completion import ANGLE_RULE
 from skyweave.telemetry.map_poses import flight_crs, project_poses
 from skyweave.telemetry.poses_over_time import NS_PER_S
 
@@ -78,6 +80,7 @@ def import_scene(
     ground, notes = _ground(config, cameras, crs)
     if cameras[0].poses.epoch is None and len(cameras) == 1:
         notes.append("nobody says when the images were taken: times count from the first one; --start gives its UTC")
+    notes += [note for camera in cameras for note in _check_labels(camera, labels[camera.config.platform])]
     frames = _frames(config, cameras, labels, crs, ground)
     categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
@@ -92,6 +95,14 @@ def import_scene(
     }
     objects = sum(len(frame.annotations.boxes) for frame in frames if frame.annotations)
     return ImportReport(tables, len(frames), captures, objects, by_platform)
+
+
+def _check_labels(camera: ImportedCamera, labels: ImageLabels | None) -> list[str]:
+    """Refuse labels of other images than a camera's; return what to note on them."""
+    if labels is None:
+        return []
+    images = camera.images
+    return labels.check_images([images.name_of(number) for number in range(len(images.seconds))], images.size)
 
 
 def _ground(config: ImportConfig, cameras: Sequence[ImportedCamera], crs: str) -> tuple[Ground, list[str]]:
@@ -118,6 +129,8 @@ def _frames(
         platform = camera.config.platform
         numbers = _keyframe_numbers(camera.images, config.interval, labels[platform])
         keyframes = _keyframes(camera, numbers, epoch, crs, ground, config.max_columns)
+        geometries = [keyframe.capture.geometry for keyframe in keyframes]
+        check_ground_in_view(geometries, ground, camera.poses.source, ANGLE_RULE)
         placed = place_labels(keyframes, labels[platform], ground)
         for number, keyframe in enumerate(keyframes):
             tick = keyframe.capture.time // step if len(cameras) > 1 else keyframe.capture.time

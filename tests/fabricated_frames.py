@@ -1,5 +1,7 @@
 """Frames for the wire: of any shape, from whole-number arithmetic only, so that they are the same everywhere."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, Request, WireGrid
@@ -80,6 +82,15 @@ def boxes(count: int, moving: bool = True) -> BoxList:
         np.linspace(0.97, 0.3, count),
         (numbers(2 * count, 40, 10) - 20.0).reshape(count, 2) if moving else None,
     )
+
+
+def uncertain_boxes(count: int) -> BoxList:
+    """Cars on GRID whose places are uncertain, but for the second, of which nobody knows."""
+    some = boxes(count)
+    factors = (numbers(4 * count, 90, 12) - 45.0).reshape(count, 2, 2) / 10
+    covariances = factors @ factors.transpose(0, 2, 1) + np.eye(2) * 0.1
+    covariances[1] = np.nan
+    return replace(some, covariances=covariances)
 
 
 def frame(tables_: EntropyTables, low: int = 40, high: int = 300, wild: int = 0, **changes: object) -> FrameContent:

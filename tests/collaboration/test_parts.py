@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from skyweave.collaboration.batches import CollaborationDataset, collate_batches
 from skyweave.collaboration.box_fusion import add_instances, merge_received_boxes
-from skyweave.collaboration.boxes import RASTER_CHANNELS, extrapolate_boxes, merge_boxes, rasterize_boxes
+from skyweave.collaboration.box_merging import merge_boxes
+from skyweave.collaboration.boxes import RASTER_CHANNELS, extrapolate_boxes, rasterize_boxes
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.cell_selection import select_boxes, select_cells
 from skyweave.collaboration.codec import DualBranchCodec
@@ -127,6 +128,22 @@ def test_drawn_boxes_say_what_and_where() -> None:
     assert maps[3, row, column] == pytest.approx(0.1) and maps[5, row, column] == pytest.approx(np.log(4))
     assert 8 <= int((maps[0] > 0).sum()) <= 15
     assert not rasterize_boxes(None, GRID, 3).any() and not rasterize_boxes(boxes(), GRID, 3).any()
+
+
+def test_uncertain_boxes_merge_as_far_apart_as_they_are_uncertain() -> None:
+    def uncertain(places: BoxList, std: float) -> BoxList:
+        return replace(places, covariances=np.tile(np.eye(2) * std**2, (len(places), 1, 1)))
+
+    near, far = boxes((0, 0, 0.6)), boxes((6, 0, 0.6))
+    assert len(merge_boxes(near, [far])) == 2
+    merged = merge_boxes(uncertain(near, 1.0), [uncertain(far, 2.0)])
+    assert len(merged) == 1 and merged.covariances is not None
+    assert merged.centres[0, 0] == pytest.approx(6 / 5) and merged.covariances[0, 0, 0] == pytest.approx(4 / 5)
+    assert len(merge_boxes(uncertain(near, 0.5), [uncertain(far, 0.5)])) == 2
+    mixed = merge_boxes(uncertain(near, 2.0), [boxes((5, 0, 0.5))])  # one does not say how sure it is
+    assert len(mixed) == 1 and mixed.centres[0, 0] > 4
+    plain = merge_boxes(near, [boxes((0.8, 0, 0.6))])
+    assert plain.covariances is None
 
 
 def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:

@@ -14,7 +14,8 @@ from skyweave.collaboration.boxes import detections_from_box_list
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.loopback import LoopbackNetwork
-from skyweave.fleet.perceivers.late_fusion import EgoScene, LateFusionPerceiver
+from skyweave.fleet.perceivers.box_scene import EgoScene
+from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
 from skyweave.fleet.sinks.node_status import node_status
 from skyweave.fleet.sinks.prometheus import NodeCollector
 from skyweave.fleet.sinks.scene_content import link_content
@@ -35,7 +36,7 @@ def boxes(places: np.ndarray) -> BoxList:
     return BoxList(centres, sizes, np.zeros(count), np.zeros(count, int), np.full(count, 0.7), np.zeros((count, 2)))
 
 
-def test_how_wrong_a_peers_pose_is_can_be_seen() -> None:
+def test_how_wrong_a_peers_pose_is_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, clock = LoopbackNetwork(), fleet.HandClock()
     here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_4"))
     there.send_heartbeat()
@@ -43,7 +44,8 @@ def test_how_wrong_a_peers_pose_is_can_be_seen() -> None:
     there.observe_and_send(fleet.frame(0, "UAV_4"))
     here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1")))
     assert link_content(here)["UAV_4"]["pose"] is None  # the stand-in estimates nothing
-    here.perceiver.pose_errors = {there.platform_id: PoseError(np.array([3.0, 4, 0, 0, 0, np.pi / 60]), trusted=False)}
+    errors = {there.platform_id: PoseError(np.array([3.0, 4, 0, 0, 0, np.pi / 60]), trusted=False)}
+    monkeypatch.setattr(type(here.perceiver), "pose_errors", errors)
     wrong = {"metres": 5.0, "degrees": 3.0, "trusted": False}
     assert link_content(here)["UAV_4"]["pose"] == node_status(here)["peers"]["UAV_4"]["pose"] == wrong
     found = {family.name: family.samples for family in NodeCollector(here).collect()}

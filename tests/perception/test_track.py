@@ -51,6 +51,19 @@ def test_the_unsure_only_continue() -> None:
     assert tracker.update(detections([(0.5, 0)], 2, scores=np.array([0.1]))).instances == name
 
 
+def test_what_is_uncertain_may_jump_by_as_much() -> None:
+    def uncertain(x: float, std: float, number: int) -> Detections:
+        return detections([(x, 0)], number, covariances=np.eye(2)[None] * std**2)
+
+    for std, same in ((0.5, False), (2.5, True)):
+        tracker = Tracker()
+        first = tracker.update(uncertain(0, std, 0)).instances
+        assert (tracker.update(uncertain(7, std, 1)).instances == first) == same
+    unknown = Tracker()
+    first = unknown.update(detections([(0, 0)], 0, covariances=np.full((1, 2, 2), np.nan))).instances
+    assert unknown.update(detections([(7, 0)], 1)).instances != first
+
+
 def test_classes_do_not_mix_and_time_goes_on() -> None:
     tracker = Tracker(prefix="a")
     tracker.update(detections([(0, 0)], 0))

@@ -12,7 +12,7 @@ import pytest
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fabricated_frames import GRID, TIME, as_dict, boxes, frame, numbers, tables
+from fabricated_frames import GRID, TIME, as_dict, boxes, frame, numbers, tables, uncertain_boxes
 from skyweave.wire.chunks import decode_frame, split_stream
 from skyweave.wire.frame import FrameContent, WireGrid
 from skyweave.wire.frame_encoder import encode_frame
@@ -31,6 +31,7 @@ def cases() -> dict[str, tuple[FrameContent, EntropyTables | None, int]]:
         "local": (FrameContent(300, 1 << 31, -1, WireGrid(-100, 100, 781_250, 200, 129)), None, 1200),
         "boxes": (FrameContent(1, 5, TIME, GRID, boxes=boxes(3)), None, 1200),
         "everything": (frame(EVERYTHING, 40, 60, 9), EVERYTHING, 400),
+        "covariances": (frame(EVERYTHING, 40, 60, boxes=uncertain_boxes(5)), EVERYTHING, 400),
         "wide": (frame(WIDE, 50, 50, boxes=None, request=None), WIDE, 1200),
     }
 
@@ -43,6 +44,7 @@ def test_frames_have_these_bytes(name: str) -> None:
     found = decode_frame(split_stream(golden), made or ())
     assert as_dict(found.low) == as_dict(content.low)
     assert as_dict(found.high) == as_dict(content.high)
+    assert (found.boxes is None) == (content.boxes is None)
 
 
 def symbols() -> tuple[np.ndarray, np.ndarray]:

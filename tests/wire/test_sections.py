@@ -1,16 +1,18 @@
 """Header, pose, boxes, request and tables: exact at the level at which they are sent."""
 
 import dataclasses
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabricated_frames import GRID, TIME, boxes, frame, tables
+from fabricated_frames import GRID, TIME, as_dict, boxes, frame, tables, uncertain_boxes
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.wire.box_covariances import decode_box_covariances, encode_box_covariances
 from skyweave.wire.boxes import decode_boxes, encode_boxes
-from skyweave.wire.chunks import decode_frame
+from skyweave.wire.chunks import BOX_COVARIANCES, CELLS, decode_frame
 from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, unzigzag, varint, zigzag
 from skyweave.wire.frame import BoxList, FrameContent, Pose, Request, WireGrid
 from skyweave.wire.frame_encoder import encode_frame
@@ -155,6 +157,85 @@ def test_boxes_within_half_a_step_and_then_exact(count: int, moving: bool) -> No
     assert np.abs(found.scores - given_boxes.scores).max() < 0.0081
     assert (found.velocities is None) != moving
     assert encode_boxes(found, GRID) == section
+
+
+def test_covariances_within_half_a_step_and_then_exact() -> None:
+    given_boxes = uncertain_boxes(30)
+    given_covariances = given_boxes.covariances
+    assert given_covariances is not None
+    section = encode_box_covariances(given_covariances)
+    found = decode_box_covariances(FieldReader(section), 30)
+    assert len(section) == 90 and encode_box_covariances(found) == section
+    known = ~np.isnan(given_covariances).any((1, 2))
+    assert (np.isnan(found).any((1, 2)) == ~known).all() and not known.all()
+    stds = [np.sqrt(np.diagonal(one[known], axis1=1, axis2=2)) for one in (found, given_covariances)]
+    assert np.abs(np.log2(stds[0] / stds[1])).max() < 0.51 / 8
+    correlations = [
+        one[known][:, 0, 1] / std.prod(1) for one, std in zip((found, given_covariances), stds, strict=True)
+    ]
+    assert np.abs(correlations[0] - correlations[1]).max() < 0.012
+    assert (np.linalg.eigvalsh(found[known])[:, 0] > 0).all()
+
+
+def test_covariances_travel_with_their_boxes_and_are_passed_over_by_earlier_readers() -> None:
+    made = tables()
+    content = frame(made, 40, 300, boxes=uncertain_boxes(40))
+    chunks = encode_frame(content, made, 400)
+    found, plain = (
+        decode_frame(chunks, made),
+        decode_frame(encode_frame(frame(made, 40, 300, boxes=boxes(40)), made), made),
+    )
+    assert found.boxes is not None and found.boxes.covariances is not None and content.boxes is not None
+    assert content.boxes.covariances is not None and plain.boxes is not None
+    ratio = found.boxes.covariances[2:, 0, 0] / content.boxes.covariances[2:, 0, 0]
+    assert np.abs(np.log2(ratio)).max() < 1.02 / 8 and np.isnan(found.boxes.covariances[1]).all()
+    assert as_dict(found.high) == as_dict(plain.high) and np.allclose(found.boxes.centres, plain.boxes.centres)
+    mixed = [chunk for chunk in chunks if BOX_COVARIANCES in kinds_of(chunk)]
+    assert any(CELLS in kinds_of(chunk) for chunk in mixed)  # both in one chunk
+    earlier = [with_other_kind(chunk) for chunk in mixed]
+    read = decode_frame(earlier, made)
+    assert read.boxes is not None and read.boxes.covariances is None and len(read.boxes) == 40
+
+
+def kinds_of(chunk: bytes) -> dict[int, int]:
+    """Where the sections of a chunk begin, by their kind."""
+    _, reader = read_header(chunk)
+    kinds = {}
+    while reader.left:
+        at = reader.position
+        form = reader.integer(1)
+        kinds[form & 0x7F] = at
+        reader.take(reader.left if form & 0x80 else reader.varint(reader.left))
+    return kinds
+
+
+def with_other_kind(chunk: bytes) -> bytes:
+    """The chunk as a reader sees it that does not know covariances: of a kind that nobody knows."""
+    at = kinds_of(chunk)[BOX_COVARIANCES]
+    content = chunk[:at] + bytes([100]) + chunk[at + 1 : -4]
+    return content + zlib.crc32(content).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "section", [b"", b"\0\0\0" * 2, b"\xa0\xa0\x7f" + b"\xa0\0\x7f", b"\xa0\xa0\xff" * 2, b"\xa0\xa0\0" * 2]
+)
+def test_covariances_that_no_box_has(section: bytes) -> None:
+    with pytest.raises(RejectedError):
+        decode_box_covariances(FieldReader(section, reason=RejectionReason.SECTION), 2)
+
+
+def test_covariances_that_cannot_be_sent() -> None:
+    for wrong, message in ((np.zeros((1, 2, 2)), "> 0"), (np.full((1, 2, 2), np.inf), "infinity")):
+        with pytest.raises(ValueError, match=message):
+            encode_box_covariances(wrong)
+
+
+def test_covariances_need_their_boxes() -> None:
+    content = encode_frame(FrameContent(1, 2, TIME, GRID))[0]
+    lone = write_chunk(Header(1, 2, TIME, GRID, 0, 0, 0, 0, True), bytes([BOX_COVARIANCES, 3]) + b"\xa0\xa0\x7f")
+    assert decode_frame([content]).boxes is None
+    with pytest.raises(RejectedError, match="covariances without boxes"):
+        decode_frame([lone])
 
 
 def test_boxes_that_cannot_be_sent() -> None:

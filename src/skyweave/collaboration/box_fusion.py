@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from skyweave.collaboration.box_merging import merge_boxes
 from skyweave.collaboration.boxes import (
     box_list_from_detections,
     centres_on_map,
     detections_from_box_list,
     extrapolate_boxes,
-    merge_boxes,
 )
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.geometry.boxes import Boxes

@@ -1,4 +1,4 @@
-"""Boxes that travel: from detections and back, moved on in time, drawn on a map, and merged."""
+"""Boxes that travel: from detections and back, moved on in time, and drawn on a map."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +13,8 @@ from skyweave.perception.results import Detections
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList
 
-MAX_MERGE_DISTANCE_M = 2.0  # between the centres of boxes of one object
-MIN_MERGE_DISTANCE_M = 0.7  # that is allowed however small the objects are
 RASTER_CHANNELS = 7  # of rasterised boxes, besides one a class
+SPEED_STD_M_S = 1.0  # of a velocity by which boxes are moved on
 SCORE_CHANNEL = 0  # of them
 MAX_RASTER_BOXES = 64
 VELOCITY_SCALE = 10.0  # metres a second that are 1 in a raster
@@ -45,6 +44,7 @@ def box_list_from_detections(detections: Detections | None, categories: Sequence
         np.array([list(categories).index(detections.categories[i]) for i in order], int),
         detections.scores[order].clip(0, 1),
         np.nan_to_num(detections.velocities[order]),
+        None if detections.covariances is None else detections.covariances[order],
     )
 
 
@@ -60,11 +60,14 @@ def detections_from_box_list(boxes: BoxList, categories: Sequence[str], crs: str
     boxes = boxes.select(np.flatnonzero(boxes.classes < len(categories)))
     velocities = boxes.velocities if boxes.velocities is not None else np.full((len(boxes), 2), np.nan)
     names = tuple(categories[int(number)] for number in boxes.classes)
-    return Detections(Boxes(boxes.centres, boxes.sizes, boxes.yaws), velocities, names, boxes.scores, crs, time)
+    return Detections(
+        Boxes(boxes.centres, boxes.sizes, boxes.yaws), velocities, names, boxes.scores, crs, time,
+        covariances=boxes.covariances,
+    )  # fmt: skip
 
 
 def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
-    """Move boxes on by their velocities.
+    """Move boxes on by their velocities; what is known of their places grows less certain.
 
     Args:
         boxes: those without velocities stay.
@@ -72,9 +75,11 @@ def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
     """
     if boxes.velocities is None or not seconds:
         return boxes
-    centres = boxes.centres.copy()
+    centres, covariances = boxes.centres.copy(), boxes.covariances
     centres[:, :2] += boxes.velocities * seconds
-    return replace(boxes, centres=centres)
+    if covariances is not None:
+        covariances = covariances + np.eye(2) * (SPEED_STD_M_S * seconds) ** 2
+    return replace(boxes, centres=centres, covariances=covariances)
 
 
 def rasterize_boxes(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
@@ -119,58 +124,3 @@ def centres_on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
         grid: of the map.
     """
     return np.asarray(grid.index(boxes.centres) >= 0)
-
-
-def merge_boxes(ego: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
-    """Merge lists of boxes by weighted box fusion (arXiv 1910.13302): boxes of one object become one.
-
-    A group starts with the box of the largest score that is left and takes from each other list the nearest box of
-    its class within reach; centres are means weighted by score, everything else is the first box's.
-
-    Args:
-        ego: boxes of the platform itself.
-        others: a list of each other platform.
-        raise_scores: the score of a group is the probability that at least one of its boxes is right; else it is the
-            largest score.
-    """
-    lists = [ego, *(other for other in others if len(other))]
-    source = np.repeat(np.arange(len(lists)), [len(boxes) for boxes in lists])
-    boxes = BoxList.joined([_with_velocities(part) for part in lists])
-    free = np.ones(len(boxes), bool)
-    reach = np.clip(np.min(boxes.sizes[:, :2], axis=1, initial=np.inf), MIN_MERGE_DISTANCE_M, MAX_MERGE_DISTANCE_M)
-    leaders, centres, scores = _merge_groups(boxes, free, source, reach, raise_scores)
-    if not leaders:
-        return boxes
-    return replace(boxes.select(np.array(leaders)), centres=np.array(centres), scores=np.array(scores))
-
-
-def _merge_groups(
-    boxes: BoxList, free: np.ndarray, source: np.ndarray, reach: np.ndarray, raise_scores: bool
-) -> tuple[list[int], list[np.ndarray], list[float]]:
-    """Merge each group of boxes of one object, best scores first."""
-    leaders, centres, scores = [], [], []
-    for leader in np.argsort(-boxes.scores, kind="stable"):
-        if not free[leader]:
-            continue
-        group = _group_of(int(leader), boxes, source, free, float(reach[leader]))
-        free[group] = False
-        weights = boxes.scores[group]
-        centres.append((boxes.centres[group] * weights[:, None]).sum(0) / max(float(weights.sum()), 1e-9))
-        scores.append(1 - float(np.prod(1 - weights.clip(0, 1))) if raise_scores else float(weights.max()))
-        leaders.append(int(leader))
-    return leaders, centres, scores
-
-
-def _group_of(leader: int, boxes: BoxList, source: np.ndarray, free: np.ndarray, reach: float) -> list[int]:
-    """Return the leader and, of each other list, the nearest free box of its class within reach."""
-    distance = np.hypot(*(boxes.centres[:, :2] - boxes.centres[leader, :2]).T)
-    matches = free & (distance <= reach) & (boxes.classes == boxes.classes[leader]) & (source != source[leader])
-    group = [leader]
-    for other in np.unique(source[matches]):
-        candidates = np.flatnonzero(matches & (source == other))
-        group.append(int(candidates[distance[candidates].argmin()]))
-    return group
-
-
-def _with_velocities(boxes: BoxList) -> BoxList:
-    return boxes if boxes.velocities is not None else replace(boxes, velocities=np.zeros((len(boxes), 2)))

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from skyweave.wire import BoxList, Pose
 INDEX_FILE, FEATURES_FILE, VISIBLE_FILE = "index.json", "features.npy", "visible.npy"
 MAX_FLOAT16 = 65000.0  # of a feature, which is stored in 16 bits
 BOX_DECIMALS = 4
+BOX_COLUMNS = ("centres", "sizes", "yaws", "classes", "scores", "velocities")
 
 Key = tuple[str, int, str]  # scene, frame, platform
 Disturb = Callable[[CameraGeometry, Key], CameraGeometry]
@@ -230,7 +230,7 @@ def _entry(key: Key, row: int, ego: EgoMaps) -> dict[str, Any]:
         "scene": key[0], "frame": key[1], "platform": key[2], "row": row, "time": ego.time,
         "grid": [grid.west, grid.north, grid.resolution, grid.rows, grid.columns, grid.crs],
         "pose": [*pose.position.tolist(), *pose.quaternion.tolist()],
-        "boxes": {name: np.round(value, BOX_DECIMALS).tolist() for name, value in asdict(ego.boxes).items()},
+        "boxes": {name: np.round(getattr(ego.boxes, name), BOX_DECIMALS).tolist() for name in BOX_COLUMNS},
     }  # fmt: skip
 
 

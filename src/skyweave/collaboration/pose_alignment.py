@@ -106,8 +106,9 @@ class PoseCorrection:
         turn = float(self.error[5])
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         velocities = None if boxes.velocities is None else boxes.velocities @ rotation.T
+        covariances = None if boxes.covariances is None else rotation @ boxes.covariances @ rotation.T
         centres = self.correct_points(boxes.centres)
-        return replace(boxes, centres=centres, yaws=boxes.yaws + turn, velocities=velocities)
+        return replace(boxes, centres=centres, yaws=boxes.yaws + turn, velocities=velocities, covariances=covariances)
 
     def correct_map(self, maps: Tensor, grid: MapGrid, heights: np.ndarray) -> Tensor:
         """Take each cell of a map from where the peer placed it; zero from beyond the map.

@@ -12,6 +12,9 @@ import numpy as np
 
 from skyweave.perception.results import Detections
 
+GATE_STDS = 3.0  # of a place, by which it may differ from where a track should be, beyond the gate of its class
+MAX_GATE_M = 12.0
+
 
 @dataclass(frozen=True)
 class TrackerConfig:
@@ -103,6 +106,7 @@ class Tracker:
     def _nearest(self, detections: Detections, row: int, free: list[_Track], time: float) -> _Track | None:
         category, position = detections.categories[row], detections.boxes.centres[row, :2]
         gate = self.config.gates.get(category, self.config.default_gate)
+        gate = max(gate, min(GATE_STDS * _std(detections, row), MAX_GATE_M))
         candidates = [
             (float(np.linalg.norm(track.at(time) - position)), number)
             for number, track in enumerate(free)
@@ -126,3 +130,10 @@ class Tracker:
         weight = self.config.velocity_weight if np.isfinite(velocity).all() else 0.0
         track.velocity = weight * np.nan_to_num(velocity) + (1 - weight) * moved
         track.position, track.time = position, time
+
+
+def _std(detections: Detections, row: int) -> float:
+    """Return the largest standard deviation of a place in metres; 0 where none is known."""
+    if detections.covariances is None or np.isnan(detections.covariances[row]).any():
+        return 0.0
+    return float(np.sqrt(max(np.linalg.eigvalsh(detections.covariances[row])[-1], 0.0)))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from skyweave.core.errors import WireError
+from skyweave.wire.box_covariances import COVARIANCE_BYTES
 from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, varint, zigzag
 from skyweave.wire.frame import BoxList, WireGrid
 
@@ -16,6 +17,7 @@ SCORE_STEPS = 63
 SPEED_STEP_M_S, SPEED_ZERO = 0.25, 256  # metres a second, up to 64
 MAX_BOXES = 4096
 MAX_HEAD_BYTES = 6  # bytes before the boxes, at most
+MAX_COVARIANCES_HEAD_BYTES = 7  # of the section of covariances, and of that of cells, which is not the last then
 MAX_HEIGHT_STEPS = 1 << 20  # steps, above or below 0
 
 
@@ -29,6 +31,8 @@ def count_boxes_that_fit(boxes: BoxList, grid: WireGrid, size: int) -> int:
     """
     _, height_bits = _heights(boxes)
     each = sum(_widths(grid, height_bits, boxes.velocities is not None))
+    if boxes.covariances is not None:
+        each, size = each + 8 * COVARIANCE_BYTES, size - MAX_COVARIANCES_HEAD_BYTES
     return min(max(size - MAX_HEAD_BYTES, 0) * 8 // each, len(boxes), MAX_BOXES)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import WireError
+from skyweave.wire.box_covariances import decode_box_covariances
 from skyweave.wire.boxes import decode_boxes
 from skyweave.wire.cells import BRANCHES, CellGroup, CellsSection, decode_cells, read_cells_head
 from skyweave.wire.fields import FieldReader
@@ -17,7 +18,7 @@ from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.request import decode_request
 from skyweave.wire.tables import EntropyTables
 
-POSE, REQUEST, BOXES, CELLS = 1, 2, 3, 4  # kinds of sections
+POSE, REQUEST, BOXES, CELLS, BOX_COVARIANCES = 1, 2, 3, 4, 5  # kinds of sections
 LAST_SECTION_FLAG = 0x80  # beside the kind: the section has no length, it is the last
 SECTION_READERS: dict[int, tuple[str, Callable[[FieldReader, WireGrid], Any]]] = {
     POSE: ("pose", decode_pose),
@@ -122,10 +123,12 @@ def read_sections(header: Header, reader: FieldReader, tables: dict[tuple[int, i
         kind, section = _next_section(reader, before)
         if kind == CELLS:
             chunk = _with_cells(chunk, section, tables.get(header.model))
+        elif kind == BOX_COVARIANCES:
+            chunk = _with_covariances(chunk, section)
         elif kind in SECTION_READERS:
             name, read = SECTION_READERS[kind]
             chunk = replace(chunk, **{name: read(section, header.grid)})
-        if kind <= CELLS and not chunk.foreign and section.left:
+        if kind <= BOX_COVARIANCES and not (kind == CELLS and chunk.foreign) and section.left:
             raise section.refuse(f"{section.left} bytes left in section {kind}")
         reader.position, before = section.end, kind  # kinds of later versions are passed over
     return chunk
@@ -147,6 +150,14 @@ def _with_cells(chunk: Chunk, section: FieldReader, tables: EntropyTables | None
     if tables is None:
         return replace(chunk, foreign=True)
     return replace(chunk, cells=read_cells_head(section, chunk.header.grid, tables))
+
+
+def _with_covariances(chunk: Chunk, section: FieldReader) -> Chunk:
+    """Return a chunk whose boxes have the covariances of a section."""
+    if chunk.boxes is None:
+        raise section.refuse("covariances without boxes")
+    covariances = decode_box_covariances(section, len(chunk.boxes))
+    return replace(chunk, boxes=replace(chunk.boxes, covariances=covariances))
 
 
 def decode_chunks(

@@ -178,6 +178,7 @@ class BoxList:
         classes: (n,) whole numbers 0 to 63.
         scores: (n,) 0 to 1.
         velocities: (n, 2) metres a second, east and north, or None.
+        covariances: (n, 2, 2) of the centres east and north, square metres, NaN where one is not known; or None.
     """
 
     centres: np.ndarray
@@ -186,6 +187,7 @@ class BoxList:
     classes: np.ndarray
     scores: np.ndarray
     velocities: np.ndarray | None = None
+    covariances: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -203,11 +205,12 @@ class BoxList:
             self.classes[which],
             self.scores[which],
             None if self.velocities is None else self.velocities[which],
+            None if self.covariances is None else self.covariances[which],
         )
 
     @classmethod
     def joined(cls, parts: "Sequence[BoxList]") -> "BoxList":
-        """Join lists of boxes; velocities are kept only where all lists have them.
+        """Join lists of boxes; velocities are kept only where all lists have them, covariances where any has.
 
         Args:
             parts: at least one list.
@@ -217,7 +220,21 @@ class BoxList:
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("centres", "sizes", "yaws", "classes", "scores")
         }
-        return cls(**columns, velocities=np.concatenate(moving) if len(moving) == len(parts) else None)
+        return cls(
+            **columns,
+            velocities=np.concatenate(moving) if len(moving) == len(parts) else None,
+            covariances=_join_covariances(parts),
+        )
+
+
+def _join_covariances(parts: "Sequence[BoxList]") -> np.ndarray | None:
+    """Return the covariances of all lists, NaN for those of a list without; None where none has any."""
+    if all(part.covariances is None for part in parts):
+        return None
+    unknown = [np.full((len(part), 2, 2), np.nan) for part in parts]
+    return np.concatenate([
+        none if part.covariances is None else part.covariances for part, none in zip(parts, unknown, strict=True)
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True)

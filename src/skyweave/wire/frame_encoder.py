@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from skyweave.core.errors import WireError
+from skyweave.wire.box_covariances import encode_box_covariances
 from skyweave.wire.boxes import count_boxes_that_fit, encode_boxes
 from skyweave.wire.cells import CellGroup, encode_cells
-from skyweave.wire.chunks import BOXES, CELLS, LAST_SECTION_FLAG, POSE, REQUEST
+from skyweave.wire.chunks import BOX_COVARIANCES, BOXES, CELLS, LAST_SECTION_FLAG, POSE, REQUEST
 from skyweave.wire.fields import varint
-from skyweave.wire.frame import FrameContent
+from skyweave.wire.frame import BoxList, FrameContent
 from skyweave.wire.header import MAX_CHUNK_BYTES, Header, chunk_overhead, write_chunk
 from skyweave.wire.packing import CellPacker
 from skyweave.wire.pose import encode_pose
@@ -15,6 +18,7 @@ from skyweave.wire.request import encode_request
 from skyweave.wire.tables import EntropyTables
 
 MIN_MTU_BYTES = 256
+MAX_LENGTH_BYTES = 3  # of a section in a chunk
 SORTING_LOSS_BYTES = 14  # a chunk: its lanes, and room too small for one more cell
 UNLIMITED = 1 << 62  # bytes
 
@@ -90,12 +94,14 @@ class _PlannedChunk:
     """What a chunk will hold.
 
     Attributes:
-        sections: encoded, all but the cells.
+        sections: encoded, all but the cells and what follows them.
+        covariances: section of the covariances of the boxes, encoded; empty without.
         groups: cells, to be encoded.
         room: bytes that the chunk may have.
     """
 
     sections: bytes
+    covariances: bytes
     groups: list[CellGroup]
     room: int
 
@@ -141,14 +147,15 @@ class _Planner:
             room = min(self.mtu, self.left)
             header = chunk_overhead(Header.of(self.frame, len(plan), True))
             sections = self._first_sections(len(plan), room - header)
-            boxes = self._boxes(room - header - len(sections))
+            boxes, covariances = self._boxes(room - header - len(sections))
             sections += boxes
-            groups = self._cells(len(plan), room, room - header - len(sections))
+            behind = len(covariances) + (MAX_LENGTH_BYTES if covariances else 0)
+            groups = self._cells(len(plan), room, room - header - len(sections) - behind)
             if plan and not boxes and not groups:
                 return plan
-            plan.append(_PlannedChunk(sections, groups, room))
+            plan.append(_PlannedChunk(sections, covariances, groups, room))
             cells = 1 + self.packer.filled if self.packer and groups else 0
-            self.left -= header + len(sections) + cells
+            self.left -= header + len(sections) + behind + cells
 
     def _begin(self) -> None:
         """Start with the first chunk, box and cell."""
@@ -167,17 +174,17 @@ class _Planner:
             raise WireError(f"{free + header} bytes are too few: header, pose and request take {needed}")
         return sections + self.request
 
-    def _boxes(self, free: int) -> bytes:
-        """Return a section of the next boxes that fit, or nothing."""
+    def _boxes(self, free: int) -> tuple[bytes, bytes]:
+        """Return a section of the next boxes that fit, and one of their covariances; or nothing."""
         boxes = self.frame.boxes
         if boxes is None or self.next_box >= len(boxes):
-            return b""
+            return b"", b""
         count = count_boxes_that_fit(boxes.select(slice(self.next_box, None)), self.frame.grid, free - 4)
         if not count:
-            return b""
+            return b"", b""
         chosen = boxes.select(slice(self.next_box, self.next_box + count))
         self.next_box += count
-        return _section(BOXES, encode_boxes(chosen, self.frame.grid))
+        return _section(BOXES, encode_boxes(chosen, self.frame.grid)), _covariances_section(chosen)
 
     def _cells(self, index: int, room: int, free: int) -> list[CellGroup]:
         """Return the next cells that fit, once all boxes are sent."""
@@ -201,9 +208,23 @@ def _encode_plan(frame: FrameContent, plan: list[_PlannedChunk], tables: Entropy
     coded = iter(encode_cells([planned.groups for planned in plan if planned.groups], tables) if tables else [])
     chunks = []
     for index, planned in enumerate(plan):
-        cells = bytes([CELLS | LAST_SECTION_FLAG]) + next(coded) if planned.groups else b""
-        chunks.append(write_chunk(Header.of(frame, index, index == len(plan) - 1), planned.sections + cells))
+        cells = _cells_section(next(coded), last=not planned.covariances) if planned.groups else b""
+        sections = planned.sections + cells + planned.covariances
+        chunks.append(write_chunk(Header.of(frame, index, index == len(plan) - 1), sections))
     return chunks
+
+
+def _cells_section(content: bytes, last: bool) -> bytes:
+    """Return the section of cells; as the last one it needs no length."""
+    return bytes([CELLS | LAST_SECTION_FLAG]) + content if last else _section(CELLS, content)
+
+
+def _covariances_section(boxes: BoxList) -> bytes:
+    """Return the section of the covariances of boxes; empty where none is known."""
+    covariances = boxes.covariances
+    if covariances is None or np.isnan(covariances).any((1, 2)).all():
+        return b""
+    return _section(BOX_COVARIANCES, encode_box_covariances(covariances))
 
 
 def _excess(chunks: list[bytes], plan: list[_PlannedChunk], budget_bytes: int | None) -> dict[int, int]:

@@ -11,6 +11,7 @@ from skyweave.fleet.link.topics import NAME_PATTERN
 MAX_COORDINATE_M = 1e8
 MAX_SIZE_M = 1000.0
 MAX_SPEED_M_S = 1000.0
+MAX_VARIANCE = 1e8  # square metres
 MAX_ANGLE = 1e4  # radians or degrees
 MAX_SECONDS = 1e10
 MAX_PIXELS_A_SIDE = 100_000
@@ -23,6 +24,8 @@ Metres = Annotated[float, Meta(ge=-MAX_COORDINATE_M, le=MAX_COORDINATE_M)]
 Extent = Annotated[float, Meta(ge=0, le=MAX_SIZE_M)]
 Speed = Annotated[float, Meta(ge=-MAX_SPEED_M_S, le=MAX_SPEED_M_S)]
 Angle = Annotated[float, Meta(ge=-MAX_ANGLE, le=MAX_ANGLE)]
+Variance = Annotated[float, Meta(ge=0, le=MAX_VARIANCE)]
+Covariance = Annotated[float, Meta(ge=-MAX_VARIANCE, le=MAX_VARIANCE)]
 Seconds = Annotated[float, Meta(ge=-MAX_SECONDS, le=MAX_SECONDS)]
 Count = Annotated[int, Meta(ge=0, le=MAX_RECEIVED_BYTES)]
 Category = Annotated[str, Meta(max_length=MAX_CATEGORY_LENGTH)]
@@ -43,6 +46,7 @@ class SceneBox(msgspec.Struct, frozen=True):
         size: length, width and height, metres.
         yaw: radians counter-clockwise from east.
         velocity: east and north, metres a second.
+        covariance: of the centre: east, east and north, north, square metres; None: not known.
     """
 
     id: TrackIdentity | None
@@ -52,6 +56,7 @@ class SceneBox(msgspec.Struct, frozen=True):
     size: tuple[Extent, Extent, Extent]
     yaw: Angle
     velocity: tuple[Speed, Speed]
+    covariance: tuple[Variance, Covariance, Variance] | None = None
 
 
 class SceneForecast(msgspec.Struct, frozen=True):

@@ -153,11 +153,11 @@ def extrapolate_with_decay(content: FrameContent, time: int) -> FrameContent:
     boxes = content.boxes
     if boxes is None or boxes.velocities is None or time == content.time:
         return content
+    from skyweave.collaboration.boxes import extrapolate_boxes  # with torch, which configurations do without
+
     seconds = (time - content.time) / 1e9
-    centres = boxes.centres.copy()
-    centres[:, :2] += boxes.velocities * seconds
     scores = boxes.scores * np.exp(-abs(seconds) / SCORE_DECAY_S)
-    return replace(content, boxes=replace(boxes, centres=centres, scores=scores))
+    return replace(content, boxes=replace(extrapolate_boxes(boxes, seconds), scores=scores))
 
 
 def remap_classes(content: FrameContent, sender: Sequence[str], receiver: Sequence[str]) -> FrameContent:

@@ -6,7 +6,7 @@ import numpy as np
 
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.fleet.perceivers.base import extrapolate_with_decay
-from skyweave.fleet.perceivers.late_fusion import EgoScene, fuse_boxes, message_from_scene, scene_detections
+from skyweave.fleet.perceivers.box_scene import EgoScene, fuse_boxes, message_from_scene, scene_detections
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.wire import EntropyTables, FrameContent
 
@@ -14,7 +14,7 @@ FORECAST_STEPS = 4
 
 
 class BoxMessages:
-    """Base of perceivers without a model of features.
+    """Base of perceivers that send no features.
 
     Args:
         categories: names of the classes, in the order of their numbers on the wire.
@@ -27,7 +27,11 @@ class BoxMessages:
 
     def __init__(self, categories: tuple[str, ...], interval: float) -> None:
         self.categories, self.interval = categories, interval
-        self.pose_errors: Mapping[int, PoseError] = {}
+
+    @property
+    def pose_errors(self) -> Mapping[int, PoseError]:
+        """Return the errors of peers' poses, by platform number: none, as a detector knows of none."""
+        return {}
 
     def ego_detections(self, ego: EgoScene) -> Detections:
         """Return what the platform detected by itself.

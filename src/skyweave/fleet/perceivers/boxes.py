@@ -10,7 +10,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.images.true_color import true_color_image
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
-from skyweave.fleet.perceivers.late_fusion import EgoScene
+from skyweave.fleet.perceivers.box_scene import EgoScene
 from skyweave.locating import CameraState, ImageLocator, LocatedDetections, MapTracker, MapTrackerConfig
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.perception.results.scene import DETECTION
@@ -124,4 +124,5 @@ class BoxPerceiver(BoxMessages):
             np.array([track.scores[-1] for track in tracks]),
             crs,
             time,
+            covariances=np.array([point.covariance for point in last]),
         )

@@ -6,7 +6,7 @@ from skyweave.collaboration.observer import ego_grid
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
-from skyweave.fleet.perceivers.late_fusion import EgoScene
+from skyweave.fleet.perceivers.box_scene import EgoScene
 from skyweave.perception.metrics import visible_objects
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.perception.results.scene import DETECTION

@@ -12,7 +12,7 @@ from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene, round_coordinates
+from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene, covariance_content, round_coordinates
 from skyweave.perception.export import geojson
 from skyweave.perception.results import Detections
 
@@ -116,10 +116,21 @@ def _ros_detection(detections: Detections, index: int, header: dict[str, Any]) -
     hypothesis = {"class_id": detections.categories[index], "score": float(detections.scores[index])}
     return {
         "header": header,
-        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": [0.0] * 36}}],
+        "results": [
+            {"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": _ros_covariance(detections, index)}}
+        ],
         "bbox": {"center": pose, "size": dict(zip("xyz", size, strict=True))},
         "id": (detections.instances or ())[index],
     }
+
+
+def _ros_covariance(detections: Detections, index: int) -> list[float]:
+    """Return the covariance of position and rotation, row by row; 0 where nothing is known."""
+    covariance = [0.0] * 36
+    if (known := covariance_content(detections, index)) is not None:
+        covariance[0], covariance[1], covariance[7] = known
+        covariance[6] = covariance[1]
+    return covariance
 
 
 def _geojson_content(published: PublishedScene) -> dict[str, Any]:

@@ -113,6 +113,18 @@ def track_id(detections: Detections, index: int) -> str | None:
     return None if detections.instances is None else detections.instances[index] or None
 
 
+def covariance_content(detections: Detections, index: int) -> list[float] | None:
+    """Return the covariance of a box's place: east, east and north, north in square metres; None: it is not known.
+
+    Args:
+        detections: the boxes.
+        index: of the box.
+    """
+    if detections.covariances is None or np.isnan(detections.covariances[index]).any():
+        return None
+    return [round(float(value), 4) for value in detections.covariances[index].ravel()[[0, 1, 3]]]
+
+
 def round_coordinates(values: np.ndarray) -> list[float]:
     """Return numbers rounded to a millimetre.
 
@@ -132,6 +144,7 @@ def _box_content(detections: Detections, index: int) -> dict[str, Any]:
         "size": round_coordinates(boxes.sizes[index]),
         "yaw": round(float(boxes.yaws[index]), 4),
         "velocity": round_coordinates(np.nan_to_num(detections.velocities[index])),
+        "covariance": covariance_content(detections, index),
     }
 
 

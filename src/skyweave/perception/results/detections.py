@@ -8,6 +8,8 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.results.checks import check_lengths, check_scores, select_names, set_array
 from skyweave.perception.results.vector import GeometryType, VectorFeature, finite_or_none
 
+COLUMNS = ("velocities", "categories", "scores", "instances", "attributes", "covariances")
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -22,6 +24,7 @@ class Detections:
         time: UTC nanoseconds.
         instances: n identifiers that are constant over time, once a tracker has run.
         attributes: n nuScenes attributes (``vehicle.moving``); "" where there is none.
+        covariances: (n, 2, 2) of the centres east and north, square metres; NaN where one is not known.
 
     Raises:
         ValueError: counts that differ, or scores that are negative or not finite.
@@ -35,11 +38,12 @@ class Detections:
     time: int | None = None
     instances: tuple[str, ...] | None = None
     attributes: tuple[str, ...] | None = None
+    covariances: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_array(self, "velocities", np.asarray(self.velocities, np.float64).reshape(-1, 2))
         set_array(self, "scores", np.asarray(self.scores, np.float64).reshape(-1))
-        check_lengths("boxes", self.boxes, self, ("velocities", "categories", "scores", "instances", "attributes"))
+        check_lengths("boxes", self.boxes, self, COLUMNS)
         check_scores(self.scores, "scores of detections")
 
     def __len__(self) -> int:
@@ -71,6 +75,7 @@ class Detections:
             self.time,
             None if self.instances is None else select_names(self.instances, selection),
             None if self.attributes is None else select_names(self.attributes, selection),
+            None if self.covariances is None else self.covariances[selection],
         )
 
     def features(self) -> list[VectorFeature]:
@@ -86,6 +91,7 @@ class Detections:
             **dict(zip(("length", "width", "height"), self.boxes.sizes.T.tolist(), strict=True)),
             "yaw": self.boxes.yaws.tolist(),
             **dict(zip(("velocity_east", "velocity_north"), self.velocities.T.tolist(), strict=True)),
+            **self._covariance_columns(),
         }
         return [
             VectorFeature(
@@ -93,3 +99,10 @@ class Detections:
             )
             for i, ring in enumerate(rings)
         ]
+
+    def _covariance_columns(self) -> dict[str, list[float]]:
+        """Return the covariances by the names of their columns; none where nothing is known of them."""
+        if self.covariances is None:
+            return {}
+        values = self.covariances.reshape(-1, 4)[:, [0, 1, 3]].T.tolist()
+        return dict(zip(("variance_east", "covariance_east_north", "variance_north"), values, strict=True))

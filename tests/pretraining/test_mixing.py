@@ -13,6 +13,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.dataset import load_dataset
 from skyweave.data.memory_mapped import load_stored_image
+from skyweave.pretraining.config import PatchView
 from skyweave.pretraining.mixing import MixedBatches, _whole_counts
 
 VIEW = RandomResizedCrop(16)
@@ -169,3 +170,24 @@ def test_a_pair_that_shares_no_grid_is_named(tmp_path):
 def test_a_place_that_names_nothing_is_refused(tmp_path, place, message):
     with pytest.raises(ConfigError, match=message):
         paired(tmp_path, place=place)
+
+
+def test_small_groups_come_in_turns_with_more_images(small):
+    counts = {"rgb": 6, "radar": 2, "coarse": 1}
+    mixed = MixedBatches(small, VIEW, counts, 30, minimum_batch=6)
+    drawn = [
+        [sum(source in mixed.groups[name] for source, _ in mixed.draw(step)) for name in counts] for step in range(30)
+    ]
+    assert [sum(column) for column in zip(*drawn, strict=True)] == [180, 60, 30]
+    assert {column[1] for column in drawn} == {0, 6} and {column[2] for column in drawn} == {0, 6}
+    order = [index for step in range(12) for source, index in mixed.draw(step) if source in mixed.groups["coarse"]]
+    length = sum(len(source) for source in mixed.groups["coarse"])
+    assert len(set(order[:length])) == length  # each once before any twice, whatever the turn
+
+
+def test_images_of_a_source_have_one_size_in_a_step(small):
+    mixed = MixedBatches(small, PatchView([2, 4], (0.75, 1.5), patches=4), {"rgb": 5}, 12)
+    sizes = [[batch.pixels.shape[-1] for batch in mixed[step].batches] for step in range(12)]
+    assert all(len(of_step) == 1 for of_step in sizes)
+    assert {size for (size,) in sizes} == {8, 16}
+    assert same(mixed[3], MixedBatches(small, PatchView([2, 4], (0.75, 1.5), patches=4), {"rgb": 5}, 12)[3])

@@ -9,9 +9,7 @@ import numpy as np
 from skyweave.backbone import SIZES
 from skyweave.backbone.positions import GroundSampleDistanceMode
 from skyweave.core.errors import ConfigError
-from skyweave.core.observation import Observation
 from skyweave.data.augment import RandomResizedCrop
-from skyweave.data.memory_mapped import StoredImage
 from skyweave.pretraining.masking import MaskingConfig
 from skyweave.pretraining.objectives.base import ObjectiveConfig
 from skyweave.training.optim import OptimiserConfig
@@ -46,7 +44,7 @@ class PatchView:
     """Training images of ``patches`` x ``patches`` patches, whatever the patch size: the encoder sees equal lengths.
 
     Attributes:
-        patch_sizes: pixels per patch side, one drawn for each image.
+        patch_sizes: pixels per patch side, one drawn for all images of a source in a step.
         zoom: smallest and largest factor on the ground sample distance, see ``RandomResizedCrop``.
         patches: per side of the image.
     """
@@ -61,15 +59,14 @@ class PatchView:
                 f"a view has {self.patches} patches of {self.patch_sizes} pixels; each must be at least 1"
             )
 
-    def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
-        """Return a view of a random patch size.
+    def draw_view(self, generator: np.random.Generator) -> RandomResizedCrop:
+        """Return views of a random patch size: one for all images of a source in a step, which make one batch.
 
         Args:
-            image: what is seen.
             generator: source of all randomness.
         """
         size = self.patches * self.patch_sizes[int(generator.integers(len(self.patch_sizes)))]
-        return RandomResizedCrop(size, scale=self.zoom)(image, generator)
+        return RandomResizedCrop(size, scale=self.zoom)
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,8 @@ class PretrainConfig:
         masking: how masked views are made of an image.
         views: by source or sensor name, or ``default``.
         images_per_step: of one process in one micro step: a number, balanced over sensors, or by source or sensor.
+        minimum_batch: images of a source (or sensor) in a step, at least: one that would have fewer comes in every n-th
+            step only, with n times as many, since every batch costs something of its own.
         source_weights: of sources inside their sensor, over the dataset's.
         loss_weights: by sensor name, default 1.
         trainer: where and how it runs.
@@ -99,6 +98,7 @@ class PretrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     views: dict[str, PatchView] = field(default_factory=lambda: {"default": PatchView()})
     images_per_step: int | dict[str, int] = 64
+    minimum_batch: int = 1
     source_weights: dict[str, float] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

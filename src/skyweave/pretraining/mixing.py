@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,6 +57,22 @@ class MixedStep:
         return replace(self, batches=[batch.to(device) for batch in self.batches])
 
 
+@runtime_checkable
+class StepView(Protocol):
+    """A view of which something is drawn once for all images of a source in a step, so that they are of one size."""
+
+    def draw_view(self, generator: np.random.Generator) -> Augmentation:
+        """Return what is done to the images of a step.
+
+        Args:
+            generator: that everything random is drawn from.
+        """
+        ...
+
+
+View: TypeAlias = Augmentation | StepView
+
+
 class MixedBatches(Dataset[MixedStep]):
     """Item n holds the images of training step n, in one batch per sensor, band subset and size.
 
@@ -73,6 +89,8 @@ class MixedBatches(Dataset[MixedStep]):
         steps: length of the training.
         groups: what is balanced when ``images_per_step`` is a number.
         balance: a group's share is proportional to its number of images to this power: 0 equal, 1 as they are.
+        minimum_batch: images of a group in a step, at least: a group that would have fewer comes in every n-th step
+            only, with n times as many. Every batch costs something of its own, whatever its length.
         seed: of the run.
         rank: of this process.
         world_size: number of processes.
@@ -84,12 +102,13 @@ class MixedBatches(Dataset[MixedStep]):
     def __init__(
         self,
         dataset: ImageDataset,
-        view: Augmentation | Mapping[str, Augmentation],
+        view: View | Mapping[str, View],
         images_per_step: int | Mapping[str, int],
         steps: int,
         *,
         groups: Literal["sensor", "source"] = "sensor",
         balance: float = 0.0,
+        minimum_batch: int = 1,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -104,7 +123,8 @@ class MixedBatches(Dataset[MixedStep]):
             names = [source.sensor.name if groups == "sensor" else source.name for source in dataset.sources]
             self.groups = {name: _members(dataset, name) for name in dict.fromkeys(names)}
             self._expected = _balanced_counts(self.groups, images_per_step, balance)
-        self._augmentations = {source.name: _augmentation_of(view, source) for source in dataset.sources}
+        self._periods = [max(1, math.ceil(minimum_batch / count)) for count in self._expected.tolist()]
+        self._views = {source.name: _view_of(view, source) for source in dataset.sources}
 
     def __len__(self) -> int:
         return self.steps
@@ -121,19 +141,28 @@ class MixedBatches(Dataset[MixedStep]):
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of a training of {self.steps}")
-        collected = _Collected()
+        collected, views = _Collected(), self._views_of_step(step)
         for number, (source, index) in enumerate(self.draw(step)):
-            place = collected.add(*self._viewed(source, index, source, step, number))
+            view = views[source.name]
+            place = collected.add(*self._viewed(source, index, view, step, number))
             if partner := self._partner(index, step, number):
-                collected.pair(place, collected.add(*self._viewed(*partner, source, step, number)))
+                collected.pair(place, collected.add(*self._viewed(*partner, view, step, number)))
         return MixedStep(step, collected.batches(), collected.pairs)
 
+    def _views_of_step(self, step: int) -> dict[str, Augmentation]:
+        """Return what is done to the images of each source in a step."""
+        generator = np.random.Generator(np.random.PCG64([self.seed, 4, step, self.rank]))
+        return {
+            name: view.draw_view(generator) if isinstance(view, StepView) else view
+            for name, view in self._views.items()
+        }
+
     def _viewed(
-        self, source: SourceIndex, index: int, first: SourceIndex, step: int, number: int
+        self, source: SourceIndex, index: int, view: Augmentation, step: int, number: int
     ) -> tuple[Sensor, Observation]:
         """Return an image as the view of the first of a pair makes it: the same window, flip and turn of both."""
         generator = np.random.Generator(np.random.PCG64([self.seed, 1, step, self.rank, number]))
-        return source.sensor, self._augmentations[first.name](self.dataset.open(index), generator)
+        return source.sensor, view(self.dataset.open(index), generator)
 
     def _partner(self, index: int, step: int, number: int) -> tuple[SourceIndex, int] | None:
         """Return source and number of an image that shows the same ground, if there is one."""
@@ -163,9 +192,12 @@ class MixedBatches(Dataset[MixedStep]):
         """
         generator = np.random.Generator(np.random.PCG64([self.seed, 0, step, self.rank, self.world_size]))
         images: list[tuple[SourceIndex, int]] = []
-        counts = _whole_counts(self._expected, generator)
+        turns = [(step + number) % period == 0 for number, period in enumerate(self._periods)]
+        counts = _whole_counts(self._expected * self._periods * turns, generator)
         for number, (members, count) in enumerate(zip(self.groups.values(), counts, strict=True)):
-            first = (step * self.world_size + self.rank) * math.ceil(self._expected[number])
+            period = self._periods[number]
+            turn = (step // period) * self.world_size + self.rank
+            first = turn * math.ceil(self._expected[number] * period)
             for position in range(first, first + count):
                 images.append(self._image(number, members, position, generator))
         return images
@@ -265,7 +297,7 @@ def _members(dataset: ImageDataset, name: str) -> list[SourceIndex]:
     return members
 
 
-def _augmentation_of(view: Augmentation | Mapping[str, Augmentation], source: SourceIndex) -> Augmentation:
+def _view_of(view: View | Mapping[str, View], source: SourceIndex) -> View:
     if not isinstance(view, Mapping):
         return view
     for name in (source.name, source.sensor.name, "default"):

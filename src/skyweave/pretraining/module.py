@@ -47,6 +47,7 @@ class PretrainingModule(SkyweaveModule[MixedStep]):
             config.views,
             config.images_per_step,
             config.optimiser.steps * config.trainer.accumulate,
+            minimum_batch=config.minimum_batch,
             seed=config.seed,
             rank=rank,
             world_size=world_size,

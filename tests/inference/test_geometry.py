@@ -91,7 +91,7 @@ def test_a_raster_is_where_its_pixels_are(tmp_path: Path, case: dict, monkeypatc
     config = InferenceConfig(
         tile=case["tile"], overlap=case["overlap"], window=case["window"], batch=3, workers=case["workers"]
     )
-    source = open_scene([tmp_path / "scene.tif"], [RED], case["cell"], config, units=["uint8"], bands="sensor")
+    source = open_scene([tmp_path / "scene.tif"], [RED], case["cell"], config, [{"unit": "uint8", "bands": "sensor"}])
     plan = plan_windows(source.shape, case["cell"], case["tile"], config, 1)
     provenance = Provenance("m", "f", "r", "rgb", ("red",), "uint8", 1.0, case["cell"], 8, 0, "float32", ("scene.tif",))
     description = RasterDescription(

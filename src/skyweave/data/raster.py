@@ -16,7 +16,7 @@ from skyweave.data.georeference import IDENTITY
 from skyweave.data.header import RasterHeader, describe_orientation, read_header
 from skyweave.data.raster_image import FilePart, RasterImage, Window
 from skyweave.data.scale_tags import check_scale_tags, find_unit_of_tags
-from skyweave.data.storage import Nodata, Storage
+from skyweave.data.storage import Nodata, Storage, nodata_of_sensor
 from skyweave.data.units import check_bytes
 
 BandNames = Sequence[str | None] | Literal["sensor"] | None
@@ -120,6 +120,7 @@ def open_image(
     channels = resolve_channels(headers, sensor, names)
     present = _select(sensor, [channel for _, _, channel in channels])
     _check_sensor(headers, sensor)
+    nodata = nodata_of_sensor(nodata, present)
     if unit == UNIT_OF_FILE:
         named = [(headers[file].bands[band], channel) for file, band, channel in channels]
         unit = find_unit_of_tags(named, sensor, headers[0].path)

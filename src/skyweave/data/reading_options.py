@@ -24,19 +24,48 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bands",
         metavar="B,B,..",
-        help="the file's bands in order, if it does not name them (null for one to skip); or the word `sensor`",
+        help="the file's bands in order, if it does not name them (null for one to skip); or the word `sensor`; of "
+        "several scenes one each, such as /sensor for the second alone",
     )
     parser.add_argument("--offset", type=float, default=0.0, help="added to stored values first (default: 0)")
     parser.add_argument(
         "--nodata",
         metavar="V[,V..]",
         help="value that means no data, several, or `none`; `file` among them: also what the file declares (default); "
-        "`clouds`: that, and where a product says that the ground is not seen clearly",
+        "`clouds`: that, and where a product says that the ground is not seen clearly; of several scenes one each, V/V",
     )
     parser.add_argument(
         "--ignore-scale-tags", action="store_true", help="use the unit although the file's scale tags contradict it"
     )
     parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size, where the file does not know it")
+
+
+def read_declarations(args: argparse.Namespace, scenes: int) -> list[dict[str, Any]]:
+    """Return the options as arguments of `skyweave.data.raster.open_image`, of each of several scenes.
+
+    Args:
+        args: as parsed; unit (by commas), bands and nodata (by slashes) may be one for all scenes, or one each.
+        scenes: how many there are.
+
+    Raises:
+        ConfigError: another number of them; an offset or a nodata value that is none.
+    """
+    shared = vars(args)
+    units = _one_each(args.unit, ",", scenes, "--unit")
+    bands = _one_each(args.bands, "/", scenes, "--bands")
+    nodata = _one_each(args.nodata, "/", scenes, "--nodata")
+    each = [{"unit": u, "bands": b or None, "nodata": n or None} for u, b, n in zip(units, bands, nodata, strict=True)]
+    return [read_declaration(argparse.Namespace(**{**shared, **declared})) for declared in each]
+
+
+def _one_each(text: str | None, separator: str, scenes: int, option: str) -> list[str | None]:
+    """Return what an option says of each scene."""
+    words = [] if text is None else text.split(separator)
+    if len(words) < 2:
+        return [text] * scenes
+    if len(words) != scenes:
+        raise ConfigError(f"{option} says {len(words)} things of {scenes} scenes; give one for all, or one for each")
+    return list(words)
 
 
 def read_declaration(args: argparse.Namespace) -> dict[str, Any]:

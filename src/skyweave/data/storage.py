@@ -78,6 +78,18 @@ def masks_clouds(nodata: Nodata) -> bool:
     return _names(nodata, "clouds")
 
 
+def nodata_of_sensor(nodata: Nodata, sensor: Sensor) -> Nodata:
+    """Return a declaration without clouds where the sensor sees through them or sees none: radar, elevation.
+
+    Args:
+        nodata: as declared.
+        sensor: that took the image.
+    """
+    if not masks_clouds(nodata) or any(band.kind in ("optical", "thermal") for band in sensor.bands):
+        return nodata
+    return ["file", *nodata_values(nodata)]
+
+
 def _names(nodata: Nodata, word: NodataWord) -> bool:
     """Return whether a declaration is a word, or holds it."""
     if nodata is None or isinstance(nodata, int | float):

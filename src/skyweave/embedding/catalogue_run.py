@@ -64,7 +64,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.into is None:
         raise ConfigError("--stac needs --into FOLDER, which holds the outputs and their catalogue")
     for option, value in (
-        ("SCENE", args.scene),
+        ("SCENE", args.scene or None),
         ("-o", args.output),
         ("--preview", args.preview),
         ("--catalog", args.catalog),

@@ -6,7 +6,7 @@ import sys
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
-from skyweave.data.reading_options import add_reading_arguments, read_declaration
+from skyweave.data.reading_options import add_reading_arguments, read_declarations
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
@@ -31,10 +31,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "scene",
-        nargs="?",
+        nargs="*",
         metavar="SCENE",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
-        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files",
+        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files; several of one ground "
+        "(dates, sensors) become one map on the grid of the first",
     )
     parser.add_argument(
         "-o",
@@ -43,9 +44,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT.tif",
         help="file to write, a GeoTIFF or of another format",
     )
-    parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or a .yaml file of yours")
+    parser.add_argument(
+        "--sensor",
+        required=True,
+        help="a name from `skyweave sensors`, or a .yaml file of yours; of scenes of several sensors one each: a,b",
+    )
     add_reading_arguments(parser)
     parser.add_argument("--weights", default="tiny", help="shipped name or .safetensors file (default: tiny)")
+    parser.add_argument(
+        "--combine",
+        choices=("mean", "median", "concatenate"),
+        default="mean",
+        help="how the features of several scenes become one map: over those that see a patch (default: mean), or one "
+        "after the other",
+    )
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a patch side (default: the model's)")
     add_inference_arguments(parser, "16 patches")
     parser.add_argument(
@@ -101,33 +113,36 @@ def run(args: argparse.Namespace) -> int:
         from skyweave.embedding.catalogue_run import run_catalogue
 
         return run_catalogue(args)
-    if args.scene is None or args.output is None:
+    if not args.scene or args.output is None:
         raise ConfigError("give SCENE and -o OUT.tif, or --stac URL and --into FOLDER")
     from skyweave.data.raster_files import check_raster_exists
 
-    if "{band}" not in args.scene:
-        check_raster_exists(args.scene)
+    for scene in args.scene:
+        if "{band}" not in scene:
+            check_raster_exists(scene)
 
     from skyweave.backbone import load_encoder
     from skyweave.core.progress import show_progress
     from skyweave.core.sensors import get_sensor
     from skyweave.embedding import CatalogConfig, EmbeddingConfig, embed_scene
 
-    sensor, declaration = get_sensor(args.sensor), read_declaration(args)
-    config = EmbeddingConfig(args.patch_size, read_inference_config(args), args.dtype, args.format)
+    sensors = [get_sensor(name) for name in args.sensor.split(",")]
+    declarations = read_declarations(args, len(args.scene))
+    config = EmbeddingConfig(args.patch_size, read_inference_config(args), args.dtype, args.format, args.combine)
     backbone = load_encoder(args.weights, args.device)
     with show_progress("embedding") as report:
         result = embed_scene(
             args.scene,
             args.output,
             backbone,
-            sensor,
+            sensors,
             config=config,
             preview=args.preview,
             catalog=args.catalog and CatalogConfig(args.catalog, args.acquired, args.licence),
             model_name=str(args.weights),
             progress=lambda done, total: report("embedding, windows", done, total),
-            **declaration,
+            unit=args.unit,
+            each=declarations,
         )
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)

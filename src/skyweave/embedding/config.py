@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skyweave.core.errors import ConfigError
+from skyweave.embedding.combining import COMBINATIONS
 from skyweave.inference import InferenceConfig
 
 PATCHES_PER_TILE = 16
@@ -20,19 +21,24 @@ class EmbeddingConfig:
         storage: how values are stored, one of the format's: ``float32``; ``float16``; or ``int8``, each channel scaled
             to its range.
         format: name of the output format, see `skyweave.inference.WRITERS`; None: by the file's suffix.
+        combine: how the features of several scenes become one map: ``mean`` or ``median`` over those in which a patch
+            is valid, or ``concatenate``: all channels of all scenes, where all see the patch.
 
     Raises:
-        ConfigError: a patch without pixels.
+        ConfigError: a patch without pixels, or no such way to combine.
     """
 
     patch_size: int | None = None
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     storage: str = "float16"
     format: str | None = None
+    combine: str = "mean"
 
     def __post_init__(self) -> None:
         if self.patch_size is not None and self.patch_size < 1:
             raise ConfigError(f"a patch of {self.patch_size} pixels is not possible; choose 1 or more")
+        if self.combine not in COMBINATIONS:
+            raise ConfigError(f"combine {self.combine!r}: choose one of {', '.join(COMBINATIONS)}")
 
 
 @dataclass(frozen=True)

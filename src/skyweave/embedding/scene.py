@@ -1,11 +1,14 @@
-"""One scene of any size to a georeferenced map of features: open, embed window by window, write."""
+"""Scenes of one ground, of any size, to a georeferenced map of features: open, embed window by window, write."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from skyweave.backbone import Encoder, fingerprint
+from skyweave.core.errors import ConfigError
 from skyweave.core.outputs import check_outputs
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.embedding.catalog import describe_in_catalog, find_acquisition
@@ -26,19 +29,22 @@ from skyweave.inference.preview import write_preview
 from skyweave.inference.stac.catalog import check_collection
 from skyweave.inference.stac.energy import count_energy
 
+T = TypeVar("T")
+
 
 def embed_scene(
-    scene: str | Path,
+    scene: str | Path | Sequence[str | Path],
     output: str | Path,
     encoder: Encoder,
-    sensor: Sensor,
+    sensor: Sensor | Sequence[Sensor],
     *,
-    unit: str,
+    unit: str | Sequence[str],
     config: EmbeddingConfig | None = None,
     preview: str | Path | None = None,
     catalog: CatalogConfig | None = None,
     model_name: str = "unnamed",
     progress: Callable[[int, int], None] | None = None,
+    each: Sequence[Mapping[str, Any]] = (),
     **reading: Any,
 ) -> EmbeddedScene:
     """Embed a raster; every pixel of the output holds the features of one patch, where that patch lies.
@@ -48,33 +54,41 @@ def embed_scene(
     number of threads. Killed, the same call goes on where it stopped, and its result is the same.
 
     Args:
-        scene: any raster that GDAL reads, a product, or a path with ``{band}`` where bands are separate files.
+        scene: any raster that GDAL reads, a product, or a path with ``{band}`` where bands are separate files; several
+            of one ground: dates, or what different sensors took. Their features become one map on the first one's grid.
         output: file to write, in the format of its suffix or of ``config``; it appears when it is whole. Until then its
             values lie beside it, in a folder that ends in ``.partial``.
         encoder: in evaluation mode, on the device that shall do the work.
-        sensor: what took the scene.
-        unit: how the file stores values, a word of ``sensor.encodings``, or ``file``: as it says itself.
-        config: patch size, windows, part of the scene, precision, storage and format.
+        sensor: what took the scene; one for all, or one each.
+        unit: how the file stores values, a word of ``sensor.encodings``, or ``file``: as it says itself; one for all,
+            or one each.
+        config: patch size, windows, part of the scene, precision, storage, format, and how scenes are combined.
         preview: PNG to write, first three principal components as red, green and blue; nodata is transparent.
         catalog: where the output is described as a STAC item; None: nowhere.
         model_name: recorded in the file.
         progress: called with (windows done, windows in all).
-        reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`.
+        each: what differs between scenes of ``unit`` and ``reading``, a mapping for each scene; none: nothing does.
+        reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`, for all scenes.
 
     Returns:
         What was written; its ``failures`` name the parts of the scene that could not be read, and are no data.
 
     Raises:
         DataError: the scene or its declaration.
-        ConfigError: a tile, overlap, format or storage that is not possible; an output that is the scene, or a file
-            that it is made of.
+        ConfigError: a tile, overlap, format or storage that is not possible; an output that is a scene, or a file
+            that it is made of; another number of sensors, units or mappings than of scenes.
         OSError: GDAL cannot read the scene, or the disk is full; nothing is left half-written.
     """
     config = config or EmbeddingConfig()
     output = Path(output)
     writer = get_writer(output, config.format, config.storage)
     patch_size = config.patch_size or encoder.patch_size
-    source = open_scene([scene], [sensor], patch_size, config.inference, units=[unit], **reading)
+    scenes = [scene] if isinstance(scene, str | Path) else list(scene)
+    sensors = _one_each(scenes, [sensor] if isinstance(sensor, Sensor) else sensor, "sensors")
+    units = _one_each(scenes, [unit] if isinstance(unit, str) else unit, "units")
+    further = _one_each(scenes, each or [{}], "mappings of arguments")
+    readings = [{"unit": word, **reading, **particular} for word, particular in zip(units, further, strict=True)]
+    source = open_scene(scenes, sensors, patch_size, config.inference, readings)
     check_outputs({"the output": output, "the preview": preview}, source.files)
     when = None if catalog is None else find_acquisition(catalog, source)
     notes = source.check()
@@ -93,27 +107,37 @@ def embed_scene(
         output,
         description.rows,
         description.columns,
-        encoder.width,
+        len(description.bands),
         description.ground_sample_distance,
         count / (description.rows * description.columns),
-        (*notes, *_notes(scene, source, count)),
+        (*notes, *_notes(source, count)),
         description.provenance.failures,
         item,
     )
+
+
+def _one_each(scenes: Sequence[object], given: Sequence[T], what: str) -> list[T]:
+    """Return one for each scene: as they are given, or the one for all."""
+    if len(given) not in (1, len(scenes)):
+        raise ConfigError(f"there are {len(scenes)} scenes and {len(given)} {what}; give one for all, or one for each")
+    return list(given) * (len(scenes) if len(given) == 1 else 1)
 
 
 def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_name: str) -> InferenceJob:
     """Return what is computed: features of every patch of the source."""
     image, size, device = source.images[0], source.cell, next(encoder.parameters()).device.type
     precision = config.inference.resolved_precision(device)
-    plan = plan_windows(source.shape, size, PATCHES_PER_TILE * size, config.inference, encoder.width)
+    units = tuple(scene.unit for scene in source.images)
+    model = EncoderModel(encoder, size, precision, units, config.combine)
+    plan = plan_windows(source.shape, size, PATCHES_PER_TILE * size, config.inference, model.channels)
+    combined = f", {config.combine} of {len(units)} scenes" if len(units) > 1 else ""
     provenance = Provenance(
         model=model_name,
         fingerprint=fingerprint(encoder),
-        readout="dense, last block, normalised",
-        sensor=image.sensor.name,
-        sensor_bands=tuple(band.name for band in image.sensor.bands),
-        unit=image.unit,
+        readout=f"dense, last block, normalised{combined}",
+        sensor=",".join(dict.fromkeys(scene.sensor.name for scene in source.images)),
+        sensor_bands=tuple(dict.fromkeys(band.name for scene in source.images for band in scene.sensor.bands)),
+        unit=",".join(dict.fromkeys(units)),
         ground_sample_distance=image.ground_sample_distance,
         patch_size=size,
         tile=plan.size * size,
@@ -126,7 +150,7 @@ def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_
     description = RasterDescription(
         rows=rows,
         columns=columns,
-        bands=tuple(f"feature {channel:03d}" for channel in range(encoder.width)),
+        bands=_name_bands(source, encoder.width, model.channels),
         dtype="float32",
         nodata=math.nan,
         crs=source.crs,
@@ -135,13 +159,24 @@ def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_
         kind="features",
         provenance=provenance,
     )
-    model = EncoderModel(encoder, size, precision, image.unit)
     return InferenceJob(description, plan, source, model, source.identity, device, config.inference)
 
 
-def _notes(scene: str | Path, source: SceneSource, valid_patches: int) -> list[str]:
+def _name_bands(source: SceneSource, width: int, channels: int) -> tuple[str, ...]:
+    """Return names of channels; of scenes one after the other each with its date, its sensor or its number."""
+    features = tuple(f"feature {channel:03d}" for channel in range(width))
+    if channels == width:
+        return features
+    dates = ["" if scene.time is None else str(np.datetime64(scene.time, "ns"))[:10] for scene in source.images]
+    sensors = [scene.sensor.name for scene in source.images]
+    numbers = [str(number) for number in range(1, len(source.images) + 1)]
+    labels = next(names for names in (dates, sensors, numbers) if len(set(names)) == len(names) and all(names))
+    return tuple(f"{label} {feature}" for label in labels for feature in features)
+
+
+def _notes(source: SceneSource, valid_patches: int) -> list[str]:
     """Return what a user should know about the result."""
-    notes = []
+    notes, scene = [], " and ".join(source.names)
     if not valid_patches:
         notes.append(f"{scene} has no valid pixel under this declaration; the result is all nodata")
     if min(source.pixels.rows, source.pixels.columns) < source.cell:

@@ -21,6 +21,7 @@ class InferenceConfig:
         window: (row, column, rows, columns) of the part of the scene that is wanted, in pixels; None: all of it.
         bounds: (west, south, east, north) of the part that is wanted, in the scene's reference system.
         area: GeoJSON file of polygons in longitude and latitude; what lies outside them is no data.
+        resampling: of scenes on another grid than the first one's, see `skyweave.data.regridded.RESAMPLINGS`.
         precision: of the model's arithmetic; ``auto``: bfloat16 where the processor multiplies in it, else float32.
         batch: windows that go through the model at once.
         workers: batches that are computed at once; None: one a core, and one on other devices.
@@ -34,6 +35,7 @@ class InferenceConfig:
     window: tuple[int, int, int, int] | None = None
     bounds: tuple[float, float, float, float] | None = None
     area: Path | None = None
+    resampling: str = "bilinear"
     precision: Precision = "auto"
     batch: int = 16
     workers: int | None = None

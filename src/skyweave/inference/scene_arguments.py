@@ -42,6 +42,12 @@ def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
         "--area", type=Path, metavar="FILE.geojson", help="only what polygons in longitude and latitude touch"
     )
     parser.add_argument(
+        "--resampling",
+        choices=("nearest", "bilinear", "cubic", "average"),
+        default="bilinear",
+        help="of further scenes onto the grid of the first, where they lie on another (default: bilinear)",
+    )
+    parser.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
@@ -79,6 +85,7 @@ def read_inference_config(args: argparse.Namespace) -> Any:
         window=args.window and tuple(args.window),
         bounds=args.bounds and tuple(args.bounds),
         area=args.area,
+        resampling=args.resampling,
         precision=args.precision,
         batch=args.batch,
         workers=args.workers,

@@ -1,8 +1,8 @@
-"""A scene as a source of windows: the part that is wanted of one or several images on one grid."""
+"""A scene as a source of windows: the part that is wanted of one or several images, on the grid of the first."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.raster import open_image
 from skyweave.data.raster_files import is_unreadable, list_dataset_files
 from skyweave.data.raster_image import RasterImage
+from skyweave.data.regridded import RegriddedImage
 from skyweave.inference.config import InferenceConfig
 from skyweave.inference.windows import Window
 
@@ -24,11 +25,11 @@ GEOJSON_CRS = "OGC:CRS84"
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Windows of images of the same ground and grid.
+    """Windows of images of the same ground, on the grid of the first.
 
     Attributes:
         names: of the scenes, as they were given.
-        images: one, two dates, or one of each sensor.
+        images: one, several dates, or one of each sensor.
         cell: pixels per cell side of the result.
         pixels: the part that is wanted, in pixels.
         polygons: in the scene's reference system, outside which nothing is wanted, as GeoJSON geometries; none: no
@@ -36,7 +37,7 @@ class SceneSource:
     """
 
     names: tuple[str, ...]
-    images: tuple[RasterImage, ...]
+    images: tuple[RasterImage | RegriddedImage, ...]
     cell: int
     pixels: Window
     polygons: tuple[dict[str, Any], ...] = ()
@@ -70,6 +71,7 @@ class SceneSource:
         """Return what tells this source from another one, as JSON types: files with sizes and times, and the part."""
         files = [(file, (status := Path(file).stat()).st_size, status.st_mtime_ns) for file in self.files]
         names = [str(part.storage) for image in self.images for part in image.parts]
+        names += [image.resampling for image in self.images if isinstance(image, RegriddedImage)]
         part = [self.pixels.row, self.pixels.column, self.pixels.rows, self.pixels.columns, self.cell]
         return {"files": files, "images": names, "part": part, "polygons": list(self.polygons)}
 
@@ -100,6 +102,8 @@ class SceneSource:
         notes: list[str] = []
         for image in self.images:
             notes += image.notes
+            if isinstance(image, RegriddedImage):
+                notes.append(f"{image.finest.path} is resampled ({image.resampling}) onto the grid of {self.names[0]}")
             try:
                 notes += image.check_sample()
             except (DataError, OSError) as error:
@@ -152,39 +156,34 @@ def open_scene(
     sensors: Sequence[Sensor],
     cell: int,
     config: InferenceConfig,
-    *,
-    units: Sequence[str],
-    **reading: Any,
+    readings: Sequence[Mapping[str, Any]],
 ) -> SceneSource:
     """Read the headers of scenes, and find the part that is wanted.
 
     Args:
-        scenes: of the same ground and grid: any rasters that GDAL reads.
+        scenes: of the same ground: any rasters that GDAL reads, or products; the first one's grid is that of all.
         sensors: what took each.
         cell: pixels per cell side of the result.
         config: says which part.
-        units: how each stores values.
-        reading: further arguments of `open_image`, for all scenes.
+        readings: arguments of `open_image`, of each scene: its unit at least.
 
     Raises:
         ConfigError: the part lies outside the scene, or needs a place that the scene does not have.
         FileNotFoundError: there is no such scene.
-        DataError: GDAL cannot read a scene, or a declaration contradicts it; images on different grids, or polygons
+        DataError: GDAL cannot read a scene, or a declaration contradicts it; images of different grounds, or polygons
             that cannot be read.
     """
     images = [
-        open_image(scene, sensor, unit=unit, **reading)
-        for scene, sensor, unit in zip(scenes, sensors, units, strict=True)
+        open_image(scene, sensor, **reading) for scene, sensor, reading in zip(scenes, sensors, readings, strict=True)
     ]
     first = images[0]
-    for other in images[1:]:
-        _check_same_grid(first, other)
+    on_grid = (first, *(_on_grid_of(first, other, config.resampling) for other in images[1:]))
     pixels = _part(first, config)
     polygons: tuple[dict[str, Any], ...] = ()
     if config.area is not None:
         polygons = _read_polygons(config.area, first)
         pixels = _intersection(pixels, _bounding_window(first, polygons), str(config.area), first)
-    return SceneSource(tuple(map(str, scenes)), tuple(images), cell, pixels, polygons)
+    return SceneSource(tuple(map(str, scenes)), on_grid, cell, pixels, polygons)
 
 
 def _cut(affine: Sequence[float], row: int, column: int, cell: int = 1) -> AffineNumbers:
@@ -193,12 +192,17 @@ def _cut(affine: Sequence[float], row: int, column: int, cell: int = 1) -> Affin
     return a * cell, b * cell, c + a * column + b * row, d * cell, e * cell, f + d * column + e * row
 
 
-def _check_same_grid(first: RasterImage, other: RasterImage) -> None:
-    if other.shape != first.shape or other.geotransform != first.geotransform:
+def _on_grid_of(first: RasterImage, other: RasterImage, resampling: str) -> RasterImage | RegriddedImage:
+    """Return an image on the grid of the first: as it is, or resampled when it is read."""
+    if other.shape == first.shape and other.geotransform == first.geotransform:
+        return other
+    if first.geotransform is None:
         raise DataError(
-            f"{other.finest.path} ({other.shape[1]} x {other.shape[0]} pixels) does not lie on the grid of "
-            f"{first.finest.path} ({first.shape[1]} x {first.shape[0]}); bring it there: gdalwarp -te ... -ts ..."
+            f"{first.finest.path} ({first.shape[1]} x {first.shape[0]} pixels, width x height) has no place on the "
+            f"Earth, and {other.finest.path} has other pixels ({other.shape[1]} x {other.shape[0]}): give scenes with "
+            "a place, or of the same pixels"
         )
+    return RegriddedImage(other, first.geotransform, first.shape, first.ground_sample_distance, resampling)
 
 
 def _part(image: RasterImage, config: InferenceConfig) -> Window:

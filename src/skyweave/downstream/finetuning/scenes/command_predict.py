@@ -5,7 +5,7 @@ import json
 import sys
 
 from skyweave.core.run_arguments import OutputFile
-from skyweave.data.reading_options import add_reading_arguments, read_declaration
+from skyweave.data.reading_options import add_reading_arguments, read_declarations
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
@@ -71,8 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.downstream.finetuning.models.checkpoint import load_finetuned
     from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
 
-    declaration, config = read_declaration(args), read_inference_config(args)
-    declaration["unit"] = args.unit.split(",") if "," in args.unit else args.unit
+    declarations, config = read_declarations(args, len(args.scenes)), read_inference_config(args)
     model = load_finetuned(args.weights, args.device)
     model.test_time_flips |= args.flips
     with show_progress("predicting") as report:
@@ -85,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
             format=args.format,
             model_name=args.weights,
             progress=lambda done, total: report("predicting, windows", done, total),
-            **declaration,
+            unit=args.unit,
+            each=declarations,
         )
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """A fine-tuned model over a scene of any size, to a raster of what it predicts."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def predict_scene(
     format: str | None = None,
     model_name: str = "unnamed",
     progress: Callable[[int, int], None] | None = None,
+    each: Sequence[Mapping[str, Any]] = (),
     **reading: Any,
 ) -> PredictedScene:
     """Predict for every pixel of a scene of any size, in windows that overlap and are blended.
@@ -75,7 +76,7 @@ def predict_scene(
 
     Args:
         scenes: any raster that GDAL reads; of models of two dates or several sensors one each, in that order, of the
-            same ground, all on one grid.
+            same ground. The first one's grid is that of the result; what lies on another is resampled onto it.
         output: file to write; it appears when it is whole.
         model: as `skyweave.load` returns it.
         unit: how the files store values; one for all scenes, or one each.
@@ -85,6 +86,7 @@ def predict_scene(
         format: name of the output format; None: by the file's suffix.
         model_name: recorded in the file.
         progress: called with (windows done, windows in all).
+        each: what differs between scenes of ``unit`` and ``reading``, a mapping for each scene; none: nothing does.
         reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`, of all scenes.
 
     Raises:
@@ -94,12 +96,13 @@ def predict_scene(
         OSError: the disk is full; nothing is left half-written.
     """
     config, output = config or InferenceConfig(), Path(output)
+    readings = _arguments_of_each(scenes, unit, reading, each)
     cell = 1 if model.task.is_dense else config.tile or model.tile
     if not model.task.raster_outputs(0.0, 1.0):
-        return _predict_boxes(scenes, output, model, unit, kind, config, model_name, progress, reading)
+        return _predict_boxes(scenes, output, model, kind, config, model_name, progress, readings)
     chosen = choose_output(model, kind)
     writer = get_writer(output, format, chosen.dtype)
-    source = open_scenes(scenes, model, unit, cell, config, reading)
+    source = open_scenes(scenes, model, cell, config, readings)
     check_outputs({"the output": output}, source.files)
     notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
     job = plan_prediction(source, model, chosen, config, model_name)
@@ -138,17 +141,16 @@ def _predict_boxes(
     scenes: str | Path | Sequence[str | Path],
     output: Path,
     model: FinetunedModel,
-    unit: str | Sequence[str],
     kind: str | None,
     config: InferenceConfig,
     model_name: str,
     progress: Callable[[int, int], None] | None,
-    reading: dict[str, Any],
+    readings: list[dict[str, Any]],
 ) -> PredictedScene:
     """Predict boxes, and return what was written."""
     if kind is not None:
         choose_output(model, kind)
-    source = open_scenes(scenes, model, unit, 1, config, reading)
+    source = open_scenes(scenes, model, 1, config, readings)
     check_outputs({"the output": output}, source.files)
     notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
     count, failures = predict_boxes(source, output, model, config, model_name, progress)
@@ -176,33 +178,47 @@ def choose_output(model: FinetunedModel, kind: str | None) -> RasterOutput:
 def open_scenes(
     scenes: str | Path | Sequence[str | Path],
     model: FinetunedModel,
-    unit: str | Sequence[str],
     cell: int,
     config: InferenceConfig,
-    reading: dict[str, Any],
+    readings: list[dict[str, Any]],
 ) -> SceneSource:
     """Return the source of what a model reads.
 
     Args:
         scenes: one for each observation of the model.
         model: says which sensors.
-        unit: one, or one for each scene.
         cell: pixels per cell side of the result.
         config: which part of the scene.
-        reading: further arguments of `read_observation`.
+        readings: arguments of `open_image`, of each scene.
 
     Raises:
-        ConfigError: another number of scenes or units than the model reads, or other bands.
+        ConfigError: another number of scenes than the model reads, or other bands.
         DataError: a scene or its declaration.
     """
-    paths = [scenes] if isinstance(scenes, str | Path) else list(scenes)
-    units = [unit] * len(paths) if isinstance(unit, str) else list(unit)
-    if len(units) != len(paths):
-        raise ConfigError(f"there are {len(paths)} scenes and {len(units)} units; give one unit, or one for each")
+    paths = _list_scenes(scenes)
     model.check_count(len(paths))
-    source = open_scene(paths, model.sensors, cell, config, units=units, **reading)
+    source = open_scene(paths, model.sensors, cell, config, readings)
     model.check_sensors([(name, image.sensor) for name, image in zip(source.names, source.images, strict=True)])
     return source
+
+
+def _list_scenes(scenes: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [scenes] if isinstance(scenes, str | Path) else list(scenes)
+
+
+def _arguments_of_each(
+    scenes: str | Path | Sequence[str | Path],
+    unit: str | Sequence[str],
+    reading: dict[str, Any],
+    each: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the arguments that each scene is read with."""
+    count = len(_list_scenes(scenes))
+    units = [unit] * count if isinstance(unit, str) else list(unit)
+    if len(units) != count or len(each) not in (0, count):
+        raise ConfigError(f"there are {count} scenes and {len(each or units)} units; give one unit, or one for each")
+    pairs = zip(units, each or [{}] * count, strict=True)
+    return [{"unit": word, **reading, **particular} for word, particular in pairs]
 
 
 def plan_prediction(

@@ -325,3 +325,36 @@ def test_a_white_border_is_noted_and_white_roofs_are_not(tmp_path, colours):
 
 def _sample_notes(path):
     return open_image(path, L2A, unit="dn", bands=FOUR).check_sample()
+
+
+@pytest.mark.parametrize(("unit", "celsius"), [("kelvin", 20), ("celsius", 293)])
+def test_temperatures_in_another_unit_are_refused(tmp_path, unit, celsius):
+    thermal = get_sensor("thermal")
+    path = write(tmp_path / "a.tif", np.full((1, 40, 48), celsius, np.float32), ["lwir"])
+    with pytest.raises(DataError, match=f"unit '{unit}'.*ground and clouds have 150 to 450; declare the unit"):
+        read_observation(path, thermal, unit=unit)
+    other = {"kelvin": "celsius", "celsius": "kelvin"}[unit]
+    assert read_observation(path, thermal, unit=other).pixels.mean() == pytest.approx(293, abs=0.2)
+
+
+def test_a_unit_that_the_sensor_does_not_have(tmp_path, stored):
+    path = write(tmp_path / "a.tif", stored, FOUR)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.units = ("W/m2/sr/um",) * 4
+    bands = ["blue", "green", "red", "nir"]
+    with pytest.raises(DataError, match=r"is in 'W/m2/sr/um' \(radiance\), and no unit of sentinel2-l2a is that"):
+        read_observation(path, L2A, unit="dn", bands=bands)
+    assert read_observation(path, L2A, unit="dn", bands=bands, ignore_scale_tags=True).pixels.shape[0] == 4
+
+
+def test_the_scale_of_an_older_collection(tmp_path):
+    stored = np.linspace(200, 4000, 40 * 48).reshape(1, 40, 48).astype(np.int16)
+    path = write(tmp_path / "a.tif", stored, ["SR_B4"])
+    with pytest.raises(DataError, match=r"reflectances below -0\.05.*if it is of an older collection, write its scale"):
+        read_observation(path, get_sensor("landsat8-l2"), unit="dn", bands=["red"])
+
+
+def test_a_pixel_size_that_is_not_the_files_is_noted(tmp_path, colours):
+    path = write(tmp_path / "a.tif", colours)
+    observation = read_observation(path, RGB, unit="uint8", bands="sensor", ground_sample_distance=0.5)
+    assert "its pixels measure 10 m; you declared 0.5 m, which is used" in observation.notes[0]

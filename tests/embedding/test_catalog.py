@@ -51,3 +51,19 @@ def test_a_scene_without_time_is_refused_before_the_work(tmp_path: Path, capsys:
     assert "add --acquired 2024-05-01" in capsys.readouterr().err
     assert embed(scene, "a.tif", "--catalog", str(tmp_path / "catalogue"), "--acquired", "yesterday") == 2
     assert "is no time" in capsys.readouterr().err and not (tmp_path / "a.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--acquired", "2024-05-01"), "--acquired is written into the item of a collection; give --catalog"),
+        (("--licence", "CC-BY-4.0"), "--licence is written into the item of a collection; give --catalog"),
+        (("--datetime", "2024-05"), "--datetime is for scenes of a catalogue; give --stac URL, or remove it"),
+        (("--keep-clouds",), "--keep-clouds is for scenes of a catalogue"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    assert embed(write_scene(tmp_path / "scene.tif", 16, 16), "a.tif", *options) == 2
+    assert message in capsys.readouterr().err

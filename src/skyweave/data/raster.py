@@ -24,6 +24,7 @@ RasterPaths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 UNIT_OF_FILE = "file"  # stands for the unit that the file's tags lead to
 MAX_ASPECT_DIFFERENCE = 0.02  # relative, between files of one image that have no georeference
+MAX_GSD_DEVIATION = 0.02  # of a declared pixel size from the file's, before it is noted
 
 
 def read_observation(
@@ -260,7 +261,7 @@ def _ground_sample_distance(
     if declared is not None:
         if not declared > 0:
             raise DataError(f"{header.path}: ground sample distance {declared} must be positive metres")
-        return declared, _place_notes(header)
+        return declared, (*_contradiction(header, declared), *_place_notes(header))
     if header.place.remedy:
         raise DataError(
             f"{header.path}: {header.place.remedy}; or declare its ground sample distance (--gsd METRES) to read it "
@@ -269,6 +270,17 @@ def _ground_sample_distance(
     if header.ground_sample_distance is not None:
         return header.ground_sample_distance, _place_notes(header)
     return sensor.ground_sample_distance, (_nominal_note(header, sensor), *_place_notes(header))
+
+
+def _contradiction(header: RasterHeader, declared: float) -> tuple[str, ...]:
+    """Return the note on a pixel size that is another one than the file's."""
+    measured = header.ground_sample_distance
+    if measured is None or abs(declared / measured - 1) <= MAX_GSD_DEVIATION:
+        return ()
+    return (
+        f"{header.path}: the file says that its pixels measure {measured:g} m; you declared {declared:g} m, which is "
+        "used",
+    )
 
 
 def _nominal_note(header: RasterHeader, sensor: Sensor) -> str:

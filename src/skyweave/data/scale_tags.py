@@ -20,6 +20,7 @@ UNIT_WORDS = {
     "decibel": "db",
     "decibels": "db",
     "power": "power",
+    **dict.fromkeys(("radiance", "wm2srum", "wm2sr1um1", "mwcm2srum", "mwcm2sr1um1", "wmsrm", "uwcm2srnm"), "radiance"),
 }
 """Words that files write for a unit, and the storage form of a sensor that is in it."""
 RELATIVE_TOLERANCE = 1e-3  # tags are written with few digits
@@ -67,7 +68,14 @@ def _remedy(sensor: Sensor, position: int, band: BandHeader) -> str:
 def _check_unit_word(storage: Storage, position: int, band: BandHeader) -> None:
     """Refuse a unit that is another than the one that the file names."""
     sensor, declared = storage.sensor, _channel(storage.encoding, position)
-    word = _named_unit(sensor, band)
+    word = UNIT_WORDS.get(normalise_name(band.unit or ""))
+    if word is not None and word not in _encoding_names(sensor):
+        raise DataError(
+            f"{storage.header.path}: the file says that band {sensor.bands[position].name!r} is in {band.unit!r} "
+            f"({word}), and no unit of {sensor.name} is that: give the product in one of "
+            f"{', '.join(_encoding_names(sensor))}; if the file's tags are wrong, ignore them with --ignore-scale-tags "
+            "(ignore_scale_tags: true in a YAML)"
+        )
     if word is None or _is_declared(_channel(sensor.encoding(word), position), band, declared, storage.offset):
         return
     raise DataError(

@@ -10,6 +10,7 @@ from skyweave.core.sensors import Band, Encoding, Sensor
 
 PHYSICAL_UNITS = ("reflectance", "db", "kelvin")  # that 8 bits rarely hold
 MAX_MEDIAN_DEVIATION_STD = 50.0  # typical standard deviations; a median farther off is no measurement in that unit
+KELVIN = (150.0, 450.0)  # of which most of an image is: the highest clouds, and ground beside a fire
 MIN_JUDGED_VALUES = 1024  # valid values; an image with fewer is too small to judge by
 MIN_REFLECTANCE = -0.05  # noise and dark water with a good correction lie above it
 MAX_NEGATIVE_SHARE = 0.1  # of a band's values below it
@@ -109,10 +110,10 @@ def find_offset_note(
 
 
 def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: Encoding, path: str | Path) -> None:
-    """Refuse a unit whose offset makes many reflectances negative, where another unit of the sensor has none."""
-    others = [other for other in _same_but_offset(sensor, encoding) if other.offset > encoding.offset]
-    if not others:
+    """Refuse a unit whose offset makes many reflectances negative."""
+    if encoding.offset >= 0 or encoding.channels or not _is_linear(encoding):
         return
+    others = [other for other in _same_but_offset(sensor, encoding) if other.offset > encoding.offset]
     for band, plane, mask in zip(sensor.bands, pixels, valid, strict=True):
         values = plane[mask]
         if band.unit != "reflectance" or values.size < MIN_JUDGED_VALUES:
@@ -130,8 +131,18 @@ def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encodin
         raise DataError(
             f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
             f"{sensor.name} are reflectances below {MIN_REFLECTANCE} (to {float(values.min()):g}): the file has no "
-            f"such offset; declare the unit it is stored in: {', '.join(other.name for other in others)}"
+            f"such offset; {_other_units(sensor, others)}"
         )
+
+
+def _other_units(sensor: Sensor, others: list[Encoding]) -> str:
+    """Return what to declare instead of a unit with an offset."""
+    if others:
+        return f"declare the unit it is stored in: {', '.join(other.name for other in others)}"
+    return (
+        f"declare the unit it is stored in, of {', '.join(known.name for known in sensor.encodings)}; if it is of an "
+        "older collection, write its scale into a sensor of your own (encodings: NAME: {scale, offset} in a YAML file)"
+    )
 
 
 def _minima(pixels: np.ndarray, valid: np.ndarray) -> list[float]:
@@ -176,7 +187,19 @@ def _no_bytes(values: np.ndarray) -> str | None:
     return "are fractions of one" if fractions else None
 
 
-IMPOSSIBLE: dict[str, Callable[[np.ndarray], str | None]] = {"db": _no_decibels, "uint8": _no_bytes}
+def _no_kelvin(values: np.ndarray) -> str | None:
+    """Return why (n,) values cannot be temperatures of the ground or of clouds, or None."""
+    low, high = KELVIN
+    middle = float(np.median(values))
+    plausible = values.size < MIN_JUDGED_VALUES or low <= middle <= high
+    return None if plausible else f"is {middle:g} in the median, and ground and clouds have {low:g} to {high:g}"
+
+
+IMPOSSIBLE: dict[str, Callable[[np.ndarray], str | None]] = {
+    "db": _no_decibels,
+    "uint8": _no_bytes,
+    "kelvin": _no_kelvin,
+}
 
 
 def _implausible(band: Band, values: np.ndarray) -> str | None:

@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         return run_catalogue(args)
     if not args.scene or args.output is None:
         raise ConfigError("give SCENE and -o OUT.tif, or --stac URL and --into FOLDER")
+    _refuse_unused(args)
     from skyweave.data.raster_files import check_raster_exists
 
     for scene in args.scene:
@@ -162,3 +163,15 @@ def run(args: argparse.Namespace) -> int:
         if args.preview:
             print(f"{args.preview}: its first three principal components")
     return EXIT_PARTIAL if result.failures else 0
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Refuse options that would change nothing for one scene."""
+    of_catalogue = {"--into": args.into, "--collection": args.collection, "--bbox": args.bbox}
+    of_catalogue |= {"--datetime": args.datetime, "--keep-clouds": args.keep_clouds}
+    for option, value in of_catalogue.items():
+        if value:
+            raise ConfigError(f"{option} is for scenes of a catalogue; give --stac URL, or remove it")
+    for option, value in (("--acquired", args.acquired), ("--licence", args.licence)):
+        if value is not None and args.catalog is None:
+            raise ConfigError(f"{option} is written into the item of a collection; give --catalog FOLDER, or remove it")

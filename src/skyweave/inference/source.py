@@ -212,7 +212,14 @@ def _part(image: RasterImage, config: InferenceConfig) -> Window:
         row, column, rows, columns = config.window
         if min(rows, columns) < 1:
             raise ConfigError(f"a window of {columns} x {rows} pixels (width x height) is empty")
-        return _intersection(whole, Window(row, column, rows, columns), "--window", image)
+        part = _intersection(whole, Window(row, column, rows, columns), "--window", image)
+        if (part.row, part.column, part.rows, part.columns) != config.window:
+            raise ConfigError(
+                f"--window {row} {column} {rows} {columns} reaches beyond {image.finest.path}, which has "
+                f"{image.shape[1]} x {image.shape[0]} pixels (width x height); give --window {part.row} {part.column} "
+                f"{part.rows} {part.columns}"
+            )
+        return part
     if config.bounds is not None:
         west, south, east, north = config.bounds
         if not (west < east and south < north):

@@ -65,3 +65,9 @@ def test_columns_are_there_and_once(tmp_path: Path) -> None:
         table.require(["files"])
     with pytest.raises(DataError, match="2 columns are called 'label'"):
         table.require(["file", "label"])
+
+
+def test_json_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(DataError, match="is JSON, no CSV table"):
+        read_csv(tmp_path / "a.csv")

@@ -62,6 +62,7 @@ EXTRAS = {
     "torchmetrics": "train",
     "tensorboard": "train",
     "sklearn": "probe",
+    "geopandas": "vector",
     "h5py": "geobench",
     "PIL": "geo",
     "rerun": "view",

@@ -75,6 +75,8 @@ def read_csv(path: Path) -> CsvTable:
         OSError: it cannot be opened.
     """
     text = _decode(path.read_bytes(), path)
+    if text.lstrip().startswith("{"):
+        raise DataError(f"{path} is JSON, no CSV table; give a table whose first row names its columns")
     declared = DECLARED_DELIMITER.match(text)
     delimiter = declared[1] if declared else _delimiter(text)
     text = DECLARED_DELIMITER.sub("\n", text)

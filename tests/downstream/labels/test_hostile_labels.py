@@ -72,7 +72,7 @@ def test_a_mask_that_viewers_turn_and_its_image_not(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "labels", "key"),
     [
-        ("segmentation", {"kind": "polygons", "files": "p.geojson", "label_column": "landuse", **LAND}, "label_column"),
+        ("segmentation", {"kind": "polygons", "files": "p.geojson", "band": 1, **LAND}, "band"),
         ("detection", {"kind": "coco", "files": "c.json", "box_crs": "EPSG:4326", **BOXES}, "box_crs"),
         ("classification", {"kind": "folder", "files": "labels.csv", **BOXES}, "files"),
     ],

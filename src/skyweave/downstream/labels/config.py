@@ -85,12 +85,13 @@ class LabelConfig:
             the table ``files``; several classes of one image are separated by ``;`` or in several rows. ``mask``: one
             raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the JSON
             ``files``. ``yolo``, ``voc``: boxes of a text or XML file an image. ``polygons``: a mask of what lies inside
-            of those in the GeoJSON ``files`` (1) and outside (0).
+            of those in the ``files`` (GeoJSON, shapefile, GeoPackage, GeoParquet): 1, or the number of the class that
+            the property ``label_column`` names; and outside: 0.
         files: the table, or the mask (text, XML) with ``{name}`` for the image's name: the longest part of its path
             for which there is a file.
         pattern: regular expression for kind ``pattern``.
         file_column: of the table, which names the image.
-        label_column: of the table, which names the class.
+        label_column: of the table, or property of polygons, which names the class.
         classes: names; of masks, and where tables hold numbers, a mapping from stored value to name. Empty for
             regression.
         ignore: stored values of masks without a label.

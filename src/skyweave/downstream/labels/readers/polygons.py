@@ -1,6 +1,5 @@
-"""Labels as polygons of a GeoJSON file (RFC 7946): pixels inside are 1, others 0."""
+"""Labels as polygons of a file: pixels inside are 1, or of the class that a property names; others are 0."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,15 @@ import numpy as np
 from typing_extensions import override
 
 from skyweave.core.errors import DataError
-from skyweave.core.json_text import parse_json
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.labels.images import image_header
 from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.readers.mask import StoredMask
+from skyweave.downstream.labels.readers.vector_files import DEGREES, VectorFeatures, read_features
 from skyweave.downstream.labels.tables import LabelTable
 from skyweave.downstream.labels.tiles import Window
 
-GEOJSON_CRS = "EPSG:4326"
 POLYGONS = ("Polygon", "MultiPolygon")
 Affine6 = tuple[float, float, float, float, float, float]
 Bounds = tuple[float, float, float, float]
@@ -29,18 +27,19 @@ class PolygonReader(LabelReader):
     """Polygons of one file for all images, whose places their georeference or the table ``bounds_files`` says.
 
     Coordinates are degrees, longitude first, or of the system that ``box_crs`` or the file's ``crs`` (GeoJSON 2008)
-    names.
+    names. With ``label_column`` the class of a polygon is what that property says: the name of a class or its number.
     """
 
     needs_files = True
-    keys = ("files", "box_crs", "bounds_files", "box_columns")
+    keys = ("files", "label_column", "box_crs", "bounds_files", "box_columns")
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
         self._path = images.root / (config.files or "")
         self._left_out: dict[str, list[str]] = defaultdict(list)
         self._missed: dict[Path, list[str]] = {}
-        self._geometries, self._crs = self._read_geometries()
+        self._contradicted: list[str] = []
+        self._geometries, self._values, self._crs = self._read_geometries()
         self._by_crs = {self._crs: self._geometries}
         self._table: LabelTable | None = None
         if config.bounds_files is not None:
@@ -51,19 +50,17 @@ class PolygonReader(LabelReader):
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredMask:
         # burnt into the grid of the image; a pixel is inside where its centre is
-        from rasterio.features import rasterize
-        from rasterio.transform import Affine
-
         crs, affine = self._place(path, shape)
         shapes = self._geometries_in(crs)
         if path not in self._missed:
             self._missed[path] = _between_centres(shapes, affine, shape)
-        transform = Affine(*affine)
-        values = rasterize(shapes, shape, transform=transform, dtype="uint8") if shapes else np.zeros(shape, np.uint8)
+        values, valid = _burn(shapes, self._values, affine, shape)
+        if not valid.all() and (name := self.images.relative(path)) not in self._contradicted:
+            self._contradicted.append(name)
         if window is not None:
             top, left, rows, columns = window
-            values = values[top : top + rows, left : left + columns]
-        return StoredMask(values, np.ones(values.shape, bool))
+            values, valid = (plane[top : top + rows, left : left + columns] for plane in (values, valid))
+        return StoredMask(values, valid)
 
     @override
     def source(self, path: Path) -> str:
@@ -77,6 +74,7 @@ class PolygonReader(LabelReader):
             **super().left_out(),
             **(self._table.left_out() if self._table else {}),
             **self._left_out,
+            "images in which polygons of two classes overlap (no label there)": self._contradicted,
             "polygons in an image, but between the centres of its pixels": [
                 f"{name} in {self.images.relative(path)}" for path, names in self._missed.items() for name in names
             ],
@@ -85,18 +83,47 @@ class PolygonReader(LabelReader):
     def _is_stored(self, path: Path) -> bool:
         return self._table is None or path in self._table.rows
 
-    def _read_geometries(self) -> tuple[list[dict[str, Any]], str]:
-        """Return the polygons and their reference system."""
+    def _read_geometries(self) -> tuple[list[dict[str, Any]], list[int], str]:
+        """Return the polygons, the stored value of each, and their reference system."""
         from rasterio.features import is_valid_geom
 
-        features, declared = _read_geojson(self._path)
-        polygons = []
-        for number, geometry in [(number, part) for number, feature in enumerate(features) for part in _parts(feature)]:
-            if geometry.get("type") in POLYGONS and is_valid_geom(geometry):
-                polygons.append(geometry)
-            else:
-                self._left_out["features without a polygon"].append(f"feature {number}: {geometry.get('type')}")
-        return polygons, self.config.box_crs or declared or GEOJSON_CRS
+        features = read_features(self._path)
+        crs = self.config.box_crs or features.crs
+        if crs is None:
+            raise DataError(
+                f"{self._path} does not say in which reference system its coordinates are (of a shapefile, its .prj is "
+                "missing); declare it, such as labels.box_crs: EPSG:32633"
+            )
+        polygons, values = [], []
+        for number, geometry in enumerate(features.geometries):
+            for part in _parts(geometry):
+                if part.get("type") in POLYGONS and is_valid_geom(part):
+                    polygons.append(part)
+                    values.append(self._value(features, number))
+                else:
+                    self._left_out["features without a polygon"].append(f"feature {number}: {part.get('type')}")
+        return polygons, values, crs
+
+    def _value(self, features: VectorFeatures, number: int) -> int:
+        """Return what pixels in a feature are stored as: 1, or the number of the class that its property names."""
+        column = self.config.label_column
+        if column is None:
+            return 1
+        properties = features.properties[number]
+        if column not in properties:
+            raise DataError(
+                f"{self._path}: feature {number} has no property {column!r} (labels.label_column); it has "
+                f"{', '.join(map(str, properties)) or 'none'}"
+            )
+        stated = _text_of(properties[column])
+        numbers = dict(zip(self.config.class_names, self.config.stored_values, strict=False))
+        numbers |= {str(value): value for value in self.config.stored_values}
+        if stated not in numbers:
+            raise DataError(
+                f"{self._path}: feature {number} has {column} {stated!r}, which is none of the classes "
+                f"{', '.join(numbers)}; add it to labels.classes, or leave the feature out"
+            )
+        return numbers[stated]
 
     def _geometries_in(self, crs: str) -> list[dict[str, Any]]:
         """Return the polygons in another reference system; they are transformed once."""
@@ -127,7 +154,7 @@ class PolygonReader(LabelReader):
                 f"{table.path}: {self.images.relative(path)} lies from {', '.join(sides)}; give west, south, "
                 "east and north in degrees, in the order of labels.box_columns"
             )
-        return GEOJSON_CRS, ((east - west) / shape[1], 0.0, west, 0.0, -(north - south) / shape[0], north)
+        return DEGREES, ((east - west) / shape[1], 0.0, west, 0.0, -(north - south) / shape[0], north)
 
     def _check_places(self) -> None:
         """Refuse polygons of which none lies in any image."""
@@ -168,29 +195,26 @@ class PolygonReader(LabelReader):
         return bounds
 
 
-def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], str | None]:
-    """Return the geometries of a GeoJSON file, and the reference system that it declares."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no polygons {path}; check labels.files")
-    try:
-        content = _parse_geojson(path.read_text(encoding="utf-8-sig"))
-        geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
-        return geometries, (content.get("crs") or {}).get("properties", {}).get("name")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{path} is no GeoJSON of features ({error}); save it as GeoJSON (RFC 7946), in QGIS by Export, Save "
-            "Features As"
-        ) from error
+def _text_of(value: Any) -> str:
+    """Return a property as text; tables turn whole numbers into 1.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
-def _parse_geojson(text: str) -> Any:
-    """Return the collection of features of a text: one, a single feature, or one feature a line (RFC 8142)."""
-    try:
-        content = parse_json(text)
-    except json.JSONDecodeError:
-        lines = [line.strip("\x1e \r") for line in text.splitlines()]
-        content = {"features": [parse_json(line) for line in lines if line]}
-    return {"features": [content], "crs": content.get("crs")} if content.get("type") == "Feature" else content
+def _burn(
+    shapes: list[dict[str, Any]], values: list[int], affine: Affine6, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stored values of pixels whose centre is in a polygon, 0 elsewhere; and where no two contradict."""
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    burnt, valid = np.zeros(shape, np.int32), np.ones(shape, bool)
+    inside = np.zeros(shape, bool)
+    for value in sorted(set(values)):
+        members = [geometry for geometry, own in zip(shapes, values, strict=True) if own == value]
+        mask = rasterize(members, shape, transform=Affine(*affine), dtype="uint8").astype(bool)
+        valid &= ~(mask & inside)
+        burnt[mask], inside = value, inside | mask
+    return burnt, valid
 
 
 def _parts(geometry: dict[str, Any]) -> list[dict[str, Any]]:

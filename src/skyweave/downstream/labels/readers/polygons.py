@@ -210,7 +210,7 @@ def _burn(
     burnt, valid = np.zeros(shape, np.int32), np.ones(shape, bool)
     inside = np.zeros(shape, bool)
     for value in sorted(set(values)):
-        members = [geometry for geometry, own in zip(shapes, values, strict=True) if own == value]
+        members = [geometry for geometry, number in zip(shapes, values, strict=True) if number == value]
         mask = rasterize(members, shape, transform=Affine(*affine), dtype="uint8").astype(bool)
         valid &= ~(mask & inside)
         burnt[mask], inside = value, inside | mask

@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs="*",
         metavar="SCENE",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
-        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files; several of one ground "
+        "Sentinel or Landsat), or a path with {band} where bands are separate files; several of one ground "
         "(dates, sensors) become one map on the grid of the first",
     )
     parser.add_argument(

@@ -36,7 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="SCENE",
         nargs="*",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
-        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files; two of two dates, or one of "
+        "Sentinel or Landsat), or a path with {band} where bands are separate files; two of two dates, or one of "
         "each sensor, as the model was trained",
     )
     parser.add_argument(

@@ -38,8 +38,8 @@ class GainGrid:
             rows: (lines, points) of them, at `columns_of` points.
             length: rows of the image.
         """
-        wanted = np.linspace(0, length - 1, max(2, min(MAX_ROWS, length)))
-        values = np.stack([np.interp(wanted, lines, column) for column in rows.T], axis=1)
+        positions = np.linspace(0, length - 1, max(2, min(MAX_ROWS, length)))
+        values = np.stack([np.interp(positions, lines, column) for column in rows.T], axis=1)
         return cls(tuple(tuple(map(float, row)) for row in values))
 
     @property

@@ -16,7 +16,7 @@ BLOCK_SIDE = 512
 
 
 @dataclass(frozen=True)
-class MapGrid:
+class WarpedGrid:
     """A plain grid in metres: its system as WKT, its GDAL affine and (rows, columns)."""
 
     crs: str
@@ -24,7 +24,7 @@ class MapGrid:
     shape: tuple[int, int]
 
 
-def plan_map_grid(points: Sequence[ControlPoint], crs: str, metres: float) -> MapGrid:
+def plan_map_grid(points: Sequence[ControlPoint], crs: str, metres: float) -> WarpedGrid:
     """Return the grid that holds all control points, in the UTM zone at their centre.
 
     Args:
@@ -44,10 +44,10 @@ def plan_map_grid(points: Sequence[ControlPoint], crs: str, metres: float) -> Ma
     left, bottom = (float(np.floor(min(values) / metres) * metres) for values in (east, north))
     right, top = (float(np.ceil(max(values) / metres) * metres) for values in (east, north))
     shape = round((top - bottom) / metres), round((right - left) / metres)
-    return MapGrid(target, (metres, 0.0, left, 0.0, -metres, top), shape)
+    return WarpedGrid(target, (metres, 0.0, left, 0.0, -metres, top), shape)
 
 
-def warp_raster(source: str, bands: Sequence[Any], points: Sequence[ControlPoint], crs: str, grid: MapGrid) -> Any:
+def warp_raster(source: str, bands: Sequence[Any], points: Sequence[ControlPoint], crs: str, grid: WarpedGrid) -> Any:
     """Return a virtual raster, as XML, that is the source on the grid; values are interpolated (bilinear).
 
     Args:
@@ -90,7 +90,7 @@ def add_control_points(element: Any, points: Sequence[ControlPoint], **attribute
 
 
 def _add_options(
-    root: Any, source: str, bands: Sequence[Any], points: Sequence[ControlPoint], crs: str, grid: MapGrid
+    root: Any, source: str, bands: Sequence[Any], points: Sequence[ControlPoint], crs: str, grid: WarpedGrid
 ) -> None:
     """Add how GDAL warps: the text that `gdalwarp -of VRT -tps` writes."""
     options = ElementTree.SubElement(root, "GDALWarpOptions")

@@ -36,7 +36,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.core.run_arguments",
     "skyweave.core.signals",
     "skyweave.data.reading_options",
-    "skyweave.inference.archive.arguments",
+    "skyweave.fleet.page_arguments",
     "skyweave.inference.scene_arguments",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily

@@ -230,6 +230,8 @@ def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(fold
                 await browser.open(address)
                 await browser.until("document.querySelectorAll('#platforms tbody tr').length === 2", SECONDS)
                 await browser.until("document.querySelector('#cameras img')?.naturalWidth > 0", SECONDS)
+                await browser.until("state.common.some(known => known.trail.length > 2)", SECONDS)
+                await browser.key("1")
                 await browser.until("[...trails.values()].some(t => t.length > 2 && t[0][0] !== t.at(-1)[0])", SECONDS)
                 assert await browser.run("chosenScene().boxes.some(box => box.id)")
                 await browser.key("2")

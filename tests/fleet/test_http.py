@@ -111,10 +111,10 @@ def test_a_stream_of_another_site_is_refused() -> None:
 
 
 def test_a_browser_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    from skyweave.fleet.dashboard import page_server
+    from skyweave.fleet.dashboard import live_stream
 
-    monkeypatch.setattr(page_server, "MAX_SENDING_S", 0.3)
-    monkeypatch.setattr(page_server, "MAX_PERIOD_S", 0.0)
+    monkeypatch.setattr(live_stream, "MAX_SENDING_S", 0.3)
+    monkeypatch.setattr(live_stream, "MAX_PERIOD_S", 0.0)
     monkeypatch.setattr(DashboardState, "to_json", lambda self: "x" * 4_000_000)
     with serve_in_background(DashboardState("test")) as address:
         parts = urlsplit(address)

@@ -77,7 +77,6 @@ EXTRAS = {
     "rosbags": "ros",
     "av": "video",
     "usearch": "search",
-    "ray": "ray",
     "pymavlink": "telemetry",
     "pyulog": "telemetry",
     "mcap": "record",

@@ -30,6 +30,31 @@ HEADERS = {
 }
 STREAMS: web.AppKey[tuple[str, ...]] = web.AppKey("streams", tuple)
 """Paths whose handlers bound by themselves how long they take."""
+
+
+@dataclass(frozen=True)
+class SharedPaths:
+    """Paths that pages of named other sites may read.
+
+    Attributes:
+        prefix: with which the paths begin.
+        origins: of the sites, such as ``https://map.example.org``.
+    """
+
+    prefix: str
+    origins: frozenset[str]
+
+    def is_shared(self, request: web.Request) -> bool:
+        """Return whether a request is of such a site, for such a path.
+
+        Args:
+            request: that came.
+        """
+        return request.path.startswith(self.prefix) and request.headers.get("Origin") in self.origins
+
+
+SHARED: web.AppKey[SharedPaths] = web.AppKey("shared", SharedPaths)
+"""What pages of other sites may read; nothing where an application does not say it."""
 AddressCallback = Callable[[str], None]
 RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -222,10 +247,14 @@ def _checks(connections: _Connections, names: set[str]) -> Callable[..., Awaitab
         if guard is not None:
             guard.work()
         try:
-            _check_request(request, names)
+            is_shared = SHARED in request.app and request.app[SHARED].is_shared(request)
+            _check_request(request, names, is_shared)
             if request.path in request.app.get(STREAMS, ()):
                 return await handler(request)
             response = await handler(request)
+            if is_shared:
+                response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+                response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             with contextlib.suppress(ConnectionError, TimeoutError):  # who asked has left, or does not read
                 async with asyncio.timeout(MAX_RESPONSE_S):
                     await response.prepare(request)
@@ -241,10 +270,12 @@ def _checks(connections: _Connections, names: set[str]) -> Callable[..., Awaitab
     return check
 
 
-def _check_request(request: web.Request, names: set[str]) -> None:
+def _check_request(request: web.Request, names: set[str], is_shared: bool) -> None:
     """Refuse what another site's page sends through its visitor's browser, to read a fleet or to write to it."""
     if not _is_known_host(request.headers.get("Host", ""), names):
         raise web.HTTPForbidden(text="this host name is not served; see --allow-host\n")
+    if is_shared:
+        return
     origin = request.headers.get("Origin")
     if origin is not None and origin.split("://")[-1] != request.host:
         raise web.HTTPForbidden

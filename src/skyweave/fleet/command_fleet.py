@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skyweave.core.errors import FleetError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
+from skyweave.fleet.page_arguments import add_page_options
 
 if TYPE_CHECKING:
     import threading
@@ -106,12 +107,7 @@ def _add_dashboard_and_record(commands: "argparse._SubParsersAction[argparse.Arg
         command.add_argument("--keys", metavar="DIR", help="folder of `fleet keys`")
         command.add_argument("--name", default="viewer", help="of this member among the keys (default: viewer)")
         command.add_argument("--allow-clear", action="store_true", help="connect beyond this machine without TLS")
-    dashboard.add_argument("--port", type=int, default=8470, help="of the page (default: 8470)")
-    dashboard.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
-    dashboard.add_argument("--allow-open", action="store_true", help="serve to other machines, to anybody")
-    dashboard.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="host name under which it is asked for"
-    )
+    add_page_options(dashboard)
     dashboard.set_defaults(run=_dashboard)
     record.set_defaults(run=_record)
 
@@ -120,13 +116,16 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replay = commands.add_parser(
         "replay",
         help="play a recorded fleet",
-        description="Play a recording on the network as it was, for `fleet dashboard`, `fleet record` and clients. "
-        "Signed recordings are played without their signatures.",
+        description="Play a recording on the network as it was, for `fleet dashboard`, `fleet record` and clients; or "
+        "with --page on a live page with a slider, without a network. Signed recordings are played without their "
+        "signatures.",
     )
     replay.add_argument("recording", metavar="FILE.mcap")
     replay.add_argument("--listen", default="tcp/127.0.0.1:7449", metavar="ENDPOINT")
     replay.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast (default: 1)")
     replay.add_argument("--loop", action="store_true", help="over and over")
+    replay.add_argument("--page", action="store_true", help="play it on a page with a slider, not on the network")
+    add_page_options(replay)
     replay.set_defaults(run=_replay)
 
 
@@ -273,20 +272,10 @@ def _keys(args: argparse.Namespace) -> int:
 
 
 def _dashboard(args: argparse.Namespace) -> int:
-    from skyweave.fleet.dashboard.page_server import serve_dashboard
+    from skyweave.fleet.dashboard.run_page import check_page, show_fleet
 
-    fleet, transport, keys = _subscribe(args)
-    serve_dashboard(
-        fleet,
-        transport,
-        keys,
-        args.name,
-        args.host,
-        args.port,
-        args.allow_open,
-        lambda address: print(address, flush=True),
-        args.allow_host,
-    )
+    check_page(args)
+    show_fleet(args, *_subscribe(args))
     return 0
 
 
@@ -304,6 +293,11 @@ def _record(args: argparse.Namespace) -> int:
 
 
 def _replay(args: argparse.Namespace) -> int:
+    if args.page:
+        from skyweave.fleet.dashboard.run_page import show_recording
+
+        show_recording(args)
+        return 0
     from skyweave.fleet.link.transport import Membership
     from skyweave.fleet.link.zenoh import ZenohConfig
     from skyweave.fleet.sinks.replay import replay

@@ -5,6 +5,7 @@ joins the latter with `skyweave.wire.Receiver`.
 """
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ SCENE = "scene"  # the form of results that has a type of its own
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_JPEG_BYTES = 1 << 18
 MAX_THUMBNAIL_PIXELS = 1 << 20
+SEQUENCE_COMMENT = re.compile(rb"skyweave scene ([0-9]{1,10})")  # in a thumbnail's JPEG
 MAX_RESULT_DEPTH = 16
 MAX_RESULT_VALUES = 200_000
 
@@ -38,6 +40,7 @@ class CameraImage:
         jpeg: the image, whose format and size are checked, but not its pixels.
         rows: of the image.
         columns: of the image.
+        sequence: number of the scene that it belongs to, as the comment in the JPEG says; None: it says none.
     """
 
     platform: str
@@ -45,6 +48,7 @@ class CameraImage:
     jpeg: bytes
     rows: int
     columns: int
+    sequence: int | None = None
 
 
 MessageContent = Heartbeat | Header | SceneMessage | CameraImage | dict[str, Any]
@@ -100,7 +104,9 @@ def _read_camera(topic: Topic, message: bytes) -> CameraImage | str:
         return "size"
     try:
         with open_image(io.BytesIO(message), "a thumbnail", ("JPEG",), MAX_THUMBNAIL_PIXELS) as image:
-            return CameraImage(topic.platform, topic.name, message, image.height, image.width)
+            sequence = SEQUENCE_COMMENT.fullmatch(image.info.get("comment", b""))
+            number = None if sequence is None else int(sequence[1])
+            return CameraImage(topic.platform, topic.name, message, image.height, image.width, number)
     except (DataError, OSError, SyntaxError, ValueError):
         return "camera"
 

@@ -47,6 +47,7 @@ class SceneBox(msgspec.Struct, frozen=True):
         yaw: radians counter-clockwise from east.
         velocity: east and north, metres a second.
         covariance: of the centre: east, east and north, north, square metres; None: not known.
+        observers: platforms that detect it by themselves in the frames that were fused.
     """
 
     id: TrackIdentity | None
@@ -57,6 +58,7 @@ class SceneBox(msgspec.Struct, frozen=True):
     yaw: Angle
     velocity: tuple[Speed, Speed]
     covariance: tuple[Variance, Covariance, Variance] | None = None
+    observers: Annotated[tuple[PlatformName, ...], Meta(max_length=MAX_PEERS + 1)] = ()
 
 
 class SceneForecast(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 from skyweave.fleet.link.clocks import NS_PER_S
 from skyweave.fleet.node.time_sync import SynchronizedFrame
-from skyweave.perception.results import ScenePrediction
+from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.recordings.recording import Frame
 
 
@@ -41,6 +41,7 @@ class FusedScene:
         prediction: objects, trajectories and maps.
         peer_frames: that were fused into it.
         frame: what the platform itself captured.
+        ego_detections: what the platform detected by itself.
     """
 
     platform: str
@@ -50,6 +51,7 @@ class FusedScene:
     prediction: ScenePrediction
     peer_frames: tuple[SynchronizedFrame, ...]
     frame: Frame
+    ego_detections: Detections
 
     @property
     def latency(self) -> float:

@@ -163,7 +163,9 @@ class Node:
             frames = self._compensated(pending)
         with self.statistics.time_stage("fuse"):
             prediction, frames = self._fuse_frames(pending.observation, frames)
-        scene = FusedScene(self.name, pending.sequence, time, self.clock(), prediction, tuple(frames), pending.frame)
+        ego = self.perceiver.ego_detections(pending.observation)
+        finished, fused = self.clock(), tuple(frames)
+        scene = FusedScene(self.name, pending.sequence, time, finished, prediction, fused, pending.frame, ego)
         self.statistics.count_scene(scene.latency, len(frames))
         return scene
 

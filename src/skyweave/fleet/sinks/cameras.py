@@ -58,17 +58,18 @@ class CameraSink:
         self._last_time = scene.time
         for capture in scene.frame.captures.values():
             topic = camera_topic(node.fleet, node.name, capture.channel)
-            node.publish(topic, thumbnail_jpeg(capture), Priority.IMAGES)
+            node.publish(topic, thumbnail_jpeg(capture, scene.sequence), Priority.IMAGES)
 
     def close(self) -> None:
         """Do nothing: messages are out."""
 
 
-def thumbnail_jpeg(capture: Capture) -> bytes:
-    """Return a capture as JPEG, at most ``THUMBNAIL_WIDTH`` pixels wide.
+def thumbnail_jpeg(capture: Capture, sequence: int) -> bytes:
+    """Return a capture as JPEG, at most ``THUMBNAIL_WIDTH`` pixels wide; its comment says which scene it belongs to.
 
     Args:
         capture: of one camera.
+        sequence: number of the scene.
     """
     from PIL import Image
 
@@ -76,5 +77,5 @@ def thumbnail_jpeg(capture: Capture) -> bytes:
     if image.width > THUMBNAIL_WIDTH:
         image = image.resize((THUMBNAIL_WIDTH, round(image.height * THUMBNAIL_WIDTH / image.width)))
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=JPEG_QUALITY)
+    image.save(stream, "JPEG", quality=JPEG_QUALITY, comment=f"skyweave scene {sequence}")
     return stream.getvalue()

@@ -61,13 +61,20 @@ def _records(reader: StreamReader) -> Iterator[McapRecord]:
     """Yield all records, those in chunks among them."""
     for record in reader.records:
         if isinstance(record, Chunk):
-            yield from breakup_chunk(_decompress(record))
+            yield from breakup_chunk(decompress_chunk(record))
         else:
             yield record
 
 
-def _decompress(chunk: Chunk) -> Chunk:
-    """Return a chunk without compression, if it is not too large."""
+def decompress_chunk(chunk: Chunk) -> Chunk:
+    """Return a chunk without compression, if it is not too large.
+
+    Args:
+        chunk: of a file.
+
+    Raises:
+        McapError: it is too large, or of a compression that is not known.
+    """
     if chunk.uncompressed_size > MAX_RECORD_BYTES:
         raise McapError(f"a chunk of {chunk.uncompressed_size} bytes")
     data = chunk.data

@@ -13,6 +13,7 @@ from skyweave.fleet.link.topics import topic_word
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.peer import Peer
+from skyweave.fleet.sinks.observers import box_observers
 from skyweave.perception.results import Detections
 from skyweave.perception.results.trajectory_set import Trajectories
 from skyweave.recordings.recording import Capture
@@ -52,7 +53,10 @@ class PublishedScene:
             "latency": round(scene.latency, 4),
             "novelty": None if novelty is None else round(novelty, 2),
             "crs": node.world_frame.crs,
-            "boxes": [_box_content(self.detections, index) for index in range(len(self.detections))],
+            "boxes": [
+                _box_content(self.detections, index) | {"observers": observers}
+                for index, observers in enumerate(box_observers(scene, self.detections, node.perceiver.categories))
+            ],
             "forecasts": _forecast_content(scene, self.detections),
             "views": [_view_content(node, capture) for capture in scene.frame.captures.values()],
             "peer_frames": {

@@ -11,10 +11,10 @@ from typing import Any
 
 from skyweave.fleet.link.clocks import Clock, SteadyClock
 from skyweave.fleet.link.credentials import PLATFORM, Member, load_credentials
-from skyweave.fleet.link.messages import MAX_MESSAGE_BYTES, CameraImage, MessageContent, read_content
+from skyweave.fleet.link.messages import MAX_MESSAGE_BYTES, SCENE, CameraImage, MessageContent, read_content
 from skyweave.fleet.link.scene_message import SceneMessage
-from skyweave.fleet.link.topics import ROOT, Topic, camera_topic, parse_topic, result_topic
-from skyweave.fleet.link.transport import Membership, MessageCallback, Transport, Unsubscribe
+from skyweave.fleet.link.topics import ROOT, Topic, camera_topic, heartbeat_topic, parse_topic, result_topic
+from skyweave.fleet.link.transport import DepartureCallback, Membership, MessageCallback, Transport, Unsubscribe
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
 from skyweave.fleet.sinks.sender import Sender
 
@@ -133,6 +133,29 @@ class FleetSubscriber:
 
         return self._subscribe(camera_topic(self.fleet, platform, "*"), on_image)
 
+    def subscribe_shown(self, callback: ReceivedCallback) -> Unsubscribe:
+        """Subscribe to scenes, thumbnails and heartbeats of all platforms; return what ends the subscription.
+
+        Args:
+            callback: called with each message.
+        """
+        patterns = (result_topic(self.fleet, "*", SCENE), camera_topic(self.fleet, "*", "*"), self._heartbeats)
+        ends = [self._subscribe(pattern, callback) for pattern in patterns]
+
+        def unsubscribe() -> None:
+            for end in ends:
+                end()
+
+        return unsubscribe
+
+    def watch(self, callback: DepartureCallback) -> Unsubscribe:
+        """Call back for every platform that the network lost; return what ends the watching.
+
+        Args:
+            callback: called with the topic of its heartbeats.
+        """
+        return self.transport.watch(self._heartbeats, callback)
+
     def subscribe_all(self, callback: ReceivedCallback) -> Unsubscribe:
         """Subscribe to all messages of the fleet; return what ends the subscription.
 
@@ -159,6 +182,10 @@ class FleetSubscriber:
     def close(self) -> None:
         """Leave the fleet, and close the transport."""
         self.transport.close()
+
+    @property
+    def _heartbeats(self) -> str:
+        return heartbeat_topic(self.fleet, "*")
 
     def _subscribe(self, pattern: str, callback: ReceivedCallback) -> Unsubscribe:
         return self.transport.subscribe(pattern, self._contained(callback))

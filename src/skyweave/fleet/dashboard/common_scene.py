@@ -1,0 +1,316 @@
+"""One common operational scene of a fleet: every object once, under one identity, whoever follows it.
+
+Each node numbers the tracks of its fused scenes by itself. Here the tracks of all nodes are joined: a track that is new
+belongs to the nearest object of its class that its node does not follow yet, as in `skyweave.perception.tracking`, and
+stays with it. An object is named after the track that was its first (``UAV_2-19``), for as long as any node follows it.
+
+The nodes' scenes are fused from the same frames, so their estimates are no independent measurements: positions are
+averaged, and so are covariances, which joining does not make smaller.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from skyweave.fleet.link.scene_message import SceneBox, SceneMessage
+
+MAX_OBJECTS = 2048
+MAX_ESTIMATE_AGE_S = 1.5  # of a node's estimate that counts, before the newest
+MAX_COAST_S = 2.0  # without an estimate, after which an object is no longer shown
+FORGET_AFTER_S = 10.0  # without an estimate, after which its identity is not given again
+MIN_GATE_M = 2.0  # from where an object should be, for a track to be of it; of long objects half their length
+MAX_LENGTH_RATIO = 2.0  # of boxes of different classes that are of one object
+MAX_DISAGREEMENT_M = 3.0  # between nodes' estimates of one object; beyond it they disagree
+MAX_TRAIL_POINTS = 240
+MAX_TRAIL_S = 60.0
+SHOWN_TRAIL_S = 8.0
+MIN_TRAIL_STEP_S = 0.3
+MIN_HEADING_SPEED_M_S = 0.5  # below which an object heads where its box points
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one node knows of one object.
+
+    Attributes:
+        box: as published.
+        time: capture, UTC seconds.
+    """
+
+    box: SceneBox
+    time: float
+
+    def position(self, time: float) -> tuple[float, float]:
+        """Return (east, north) at another time, metres.
+
+        Args:
+            time: UTC seconds.
+        """
+        (x, y, _), (east, north), seconds = self.box.centre, self.box.velocity, time - self.time
+        return x + seconds * east, y + seconds * north
+
+
+@dataclass
+class CommonObject:
+    """An object of the common scene.
+
+    Attributes:
+        identity: constant over time, the same whoever follows it.
+        number: grows with every new object.
+        time: of its newest estimate, UTC seconds.
+        estimates: by platform.
+        trail: east, north and UTC seconds of where it was.
+    """
+
+    identity: str
+    number: int
+    time: float
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    trail: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_TRAIL_POINTS))
+
+    def recent(self) -> dict[str, Estimate]:
+        """Return the estimates that count, by platform."""
+        return {
+            name: estimate
+            for name, estimate in self.estimates.items()
+            if self.time - estimate.time <= MAX_ESTIMATE_AGE_S
+        }
+
+    @property
+    def newest(self) -> Estimate:
+        """The estimate of the newest capture."""
+        return max(self.estimates.values(), key=lambda estimate: estimate.time)
+
+    @property
+    def category(self) -> str:
+        """The class that has the highest sum of scores."""
+        votes: dict[str, float] = {}
+        for estimate in self.recent().values():
+            votes[estimate.box.category] = votes.get(estimate.box.category, 0.0) + estimate.box.score
+        return max(sorted(votes), key=votes.__getitem__)
+
+    def position(self, time: float) -> list[float]:
+        """Return (east, north) at a time, metres.
+
+        Args:
+            time: UTC seconds.
+        """
+        return _weighted_mean(self.recent().values(), lambda estimate: estimate.position(time))
+
+    def disagreement(self) -> float:
+        """Return the largest distance between two nodes' estimates of where it is, metres."""
+        points = [estimate.position(self.time) for estimate in self.recent().values()]
+        return max((math.dist(one, other) for one, other in combinations(points, 2)), default=0.0)
+
+    def json_content(self) -> dict[str, Any]:
+        """Return it as plain JSON types; metres and seconds, angles in radians counter-clockwise from east."""
+        recent = self.recent()
+        estimates, newest = recent.values(), self.newest.box
+        position = self.position(self.time)
+        velocity = _weighted_mean(estimates, lambda estimate: estimate.box.velocity)
+        speed = math.hypot(*velocity)
+        heading = math.atan2(velocity[1], velocity[0]) if speed >= MIN_HEADING_SPEED_M_S else newest.yaw
+        return {
+            "identity": self.identity,
+            "category": self.category,
+            "classes": sorted({estimate.box.category for estimate in estimates}),
+            "score": round(max(estimate.box.score for estimate in estimates), 3),
+            "time": round(self.time, 3),
+            "centre": [round(position[0], 3), round(position[1], 3), newest.centre[2]],
+            "size": newest.size,
+            "yaw": newest.yaw,
+            "velocity": [round(value, 3) for value in velocity],
+            "speed": round(speed, 2),
+            "heading": round(heading, 4),
+            "covariance": _mean_covariance(estimates),
+            "disagreement": round(self.disagreement(), 2),
+            "observers": sorted({name for estimate in estimates for name in estimate.box.observers}),
+            "tracks": {name: estimate.box.id for name, estimate in sorted(recent.items())},
+            "trail": [
+                [round(x, 2), round(y, 2), round(time, 1)]
+                for x, y, time in self.trail
+                if self.time - time <= SHOWN_TRAIL_S
+            ],
+        }
+
+
+class CommonScene:
+    """Joins the tracks of all nodes. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, CommonObject] = {}
+        self._identities: dict[tuple[str, str], str] = {}  # by platform and track
+        self._time, self._num_started = 0.0, 0
+
+    def update(self, scene: SceneMessage) -> None:
+        """Take a node's newest scene.
+
+        Args:
+            scene: as it came.
+        """
+        self._time = scene.time
+        self._forget(scene.time)
+        boxes = [box for box in scene.boxes if box.id is not None]
+        unknown = [box for box in boxes if not self._continue(scene, box)]
+        for box, known in self._matches(scene, unknown):
+            self._assign(scene, box, known)
+        matched = {box.id for box in boxes if (scene.platform, str(box.id)) in self._identities}
+        for box in unknown:
+            if box.id not in matched and len(self._objects) < MAX_OBJECTS:
+                identity = self._free_identity(f"{scene.platform}-{box.id}")
+                self._num_started += 1
+                self._objects[identity] = CommonObject(identity, self._num_started, scene.time)
+                self._assign(scene, box, self._objects[identity])
+        self._join_duplicates(scene.platform)
+        self._extend_trails(scene)
+
+    def objects(self) -> list[CommonObject]:
+        """Return the objects that are shown, by identity."""
+        return [known for _, known in sorted(self._objects.items()) if abs(self._time - known.time) <= MAX_COAST_S]
+
+    def identity(self, platform: str, track: str | None) -> str | None:
+        """Return the fleet-wide identity of a node's track; None: it has none.
+
+        Args:
+            platform: name of the node's platform.
+            track: identity among the node's tracks.
+        """
+        return None if track is None else self._identities.get((platform, track))
+
+    def _continue(self, scene: SceneMessage, box: SceneBox) -> bool:
+        """Add a box to the object that its track belongs to; False: to none, or it is nowhere near."""
+        key = (scene.platform, str(box.id))
+        known = self._objects.get(self._identities.get(key, ""))
+        if known is None:
+            return False
+        others = {name: estimate for name, estimate in known.recent().items() if name != scene.platform}
+        if others:
+            expected = np.mean([estimate.position(scene.time) for estimate in others.values()], axis=0)
+            if np.linalg.norm(expected - box.centre[:2]) > 3 * _gate(box):
+                del self._identities[key]
+                known.estimates.pop(scene.platform, None)
+                return False
+        self._assign(scene, box, known)
+        return True
+
+    def _matches(self, scene: SceneMessage, boxes: Sequence[SceneBox]) -> list[tuple[SceneBox, CommonObject]]:
+        """Return boxes of new tracks with the objects that they are of, the nearest pairs first."""
+        free = [known for known in self._objects.values() if not self._is_followed(known, scene)]
+        if not boxes or not free:
+            return []
+        estimates = [known.newest for known in free]
+        expected = np.array([estimate.position(scene.time) for estimate in estimates])
+        distances = np.linalg.norm(np.array([box.centre[:2] for box in boxes])[:, None] - expected[None], axis=-1)
+        near = np.argwhere(distances <= _gates(boxes, [estimate.box for estimate in estimates]))
+        rows, columns = set[int](), set[int]()
+        pairs = []
+        for row, column in near[np.argsort(distances[*near.T], kind="stable")].tolist():
+            if row not in rows and column not in columns:
+                rows.add(row)
+                columns.add(column)
+                pairs.append((boxes[row], free[column]))
+        return pairs
+
+    def _is_followed(self, known: CommonObject, scene: SceneMessage) -> bool:
+        """Return whether the platform of a scene follows an object in this very scene."""
+        estimate = known.estimates.get(scene.platform)
+        return estimate is not None and estimate.time == scene.time
+
+    def _assign(self, scene: SceneMessage, box: SceneBox, known: CommonObject) -> None:
+        known.estimates[scene.platform] = Estimate(box, scene.time)
+        known.time = max(known.time, scene.time)
+        self._identities[scene.platform, str(box.id)] = known.identity
+
+    def _free_identity(self, name: str) -> str:
+        """Return a name that no object has: a node that was started anew numbers its tracks from 1 again."""
+        identity, number = name, 1
+        while identity in self._objects:
+            number += 1
+            identity = f"{name}.{number}"
+        return identity
+
+    def _join_duplicates(self, platform: str) -> None:
+        """Join objects that turned out to be one: near each other, of one class, and followed by different nodes."""
+        shown = self.objects()
+        followed = [known for known in shown if platform in known.recent()]
+        if not followed:
+            return
+        newest = [[known.newest for known in group] for group in (followed, shown)]
+        points = [np.array([estimate.position(self._time) for estimate in group]) for group in newest]
+        distances = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1)
+        gates = _gates(*[[estimate.box for estimate in group] for group in newest])
+        for row, column in np.argwhere(distances <= gates).tolist():
+            if followed[row] is not shown[column]:
+                self._join_if_same(followed[row], shown[column])
+
+    def _join_if_same(self, one: CommonObject, other: CommonObject) -> None:
+        if one.recent().keys() & other.recent().keys() or not {one.identity, other.identity} <= self._objects.keys():
+            return
+        if one.category != other.category:
+            return
+        time = max(one.time, other.time)
+        kept, dropped = sorted((one, other), key=lambda known: known.number)
+        kept.estimates = {**dropped.estimates, **kept.estimates, **dropped.recent()}
+        kept.time = time
+        del self._objects[dropped.identity]
+        for key, identity in self._identities.items():
+            if identity == dropped.identity:
+                self._identities[key] = kept.identity
+
+    def _extend_trails(self, scene: SceneMessage) -> None:
+        for known in self._objects.values():
+            if scene.platform in known.recent() and known.time == scene.time:
+                trail = known.trail
+                if not trail or known.time - trail[-1][2] >= MIN_TRAIL_STEP_S:
+                    x, y = known.position(known.time)
+                    trail.append((x, y, known.time))
+                while trail and known.time - trail[0][2] > MAX_TRAIL_S:
+                    trail.popleft()
+
+    def _forget(self, time: float) -> None:
+        """Forget what was not seen for long, and what is ahead of the scenes: the stream has begun anew."""
+        gone = [
+            identity for identity, known in self._objects.items() if not -1.0 <= time - known.time <= FORGET_AFTER_S
+        ]
+        for identity in gone:
+            del self._objects[identity]
+        if gone:
+            self._identities = {
+                key: identity for key, identity in self._identities.items() if identity in self._objects
+            }
+
+
+def _gate(box: SceneBox) -> float:
+    return max(box.size[0] / 2, MIN_GATE_M)
+
+
+def _gates(boxes: Sequence[SceneBox], others: Sequence[SceneBox]) -> np.ndarray:
+    """Return (n, m) metres within which boxes are of one object; less where classes differ, below 0 where sizes do."""
+    lengths = np.array([box.size[0] for box in boxes])[:, None]
+    other_lengths = np.array([box.size[0] for box in others])[None]
+    gates = np.maximum(lengths / 2, MIN_GATE_M) + 0 * other_lengths
+    shorter, longer = np.minimum(lengths, other_lengths), np.maximum(lengths, other_lengths)
+    other_class = np.where(longer <= MAX_LENGTH_RATIO * shorter, gates / 2, -1.0)
+    numbers = {name: number for number, name in enumerate({box.category for box in (*boxes, *others)})}
+    rows, columns = ([numbers[box.category] for box in group] for group in (boxes, others))
+    return np.where(np.array(rows)[:, None] == np.array(columns)[None], gates, other_class)
+
+
+def _weighted_mean(estimates: Iterable[Estimate], value: Callable[[Estimate], Sequence[float]]) -> list[float]:
+    """Return the mean of what is read off estimates, weighted by their scores."""
+    weighted = [(max(estimate.box.score, 1e-3), value(estimate)) for estimate in estimates]
+    total = sum(weight for weight, _ in weighted)
+    return [sum(weight * values[axis] for weight, values in weighted) / total for axis in range(len(weighted[0][1]))]
+
+
+def _mean_covariance(estimates: Iterable[Estimate]) -> list[float] | None:
+    """Return the mean covariance of east and north (xx, xy, yy) in m^2; None: nobody knows it."""
+    known = [estimate for estimate in estimates if estimate.box.covariance is not None]
+    if not known:
+        return None
+    return [float(f"{value:.4g}") for value in _weighted_mean(known, lambda estimate: estimate.box.covariance or ())]

@@ -5,7 +5,7 @@ from .ground_bins import FlatGround, HeightBins, OffsetBins, RatioBins
 from .lift import Lift
 from .placement import BEVFeatures, lift_cameras, lift_features, project_to_bev, resample_raster, stack_bev_features
 from .plan import LiftPlan, plan_lift
-from .rasters import RasterPlan, plan_raster
+from .rasters import RasterPlan, plan_raster, raster_window, sample_nearest
 from .rays import GroundRays, ground_rays
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "plan_lift",
     "plan_raster",
     "project_to_bev",
+    "raster_window",
     "resample_raster",
+    "sample_nearest",
     "stack_bev_features",
 ]

@@ -65,6 +65,48 @@ def plan_raster(
     return PLANS.get(key, lambda: _make(geometry, shape, grid, resampling, device))
 
 
+def raster_window(
+    geometry: GeoTransform, shape: tuple[int, int], grid: MapGrid, margin: int = 0
+) -> tuple[int, int, int, int] | None:
+    """Return the window (row, column, rows, columns) of a raster that a map needs; None where the two do not meet.
+
+    Args:
+        geometry: of the raster.
+        shape: (rows, columns) of the raster.
+        grid: the map.
+        margin: pixels beyond the map on each side.
+
+    Raises:
+        DataError: one of raster and grid is in a local frame and the other is not, or an affine that is degenerate.
+    """
+    to_pixels, _ = grid_raster_transforms(geometry, grid)
+    top, left, bottom, right = _window(to_pixels, shape, grid)
+    if bottom <= top or right <= left:
+        return None
+    top, left = max(top - margin, 0), max(left - margin, 0)
+    return top, left, min(bottom + margin, shape[0]) - top, min(right + margin, shape[1]) - left
+
+
+def sample_nearest(values: np.ndarray, geometry: GeoTransform, grid: MapGrid, fill: int) -> np.ndarray:
+    """Return (rows, columns): of each cell of a map the pixel that its centre is in, for values that have no mean.
+
+    Args:
+        values: (rows, columns) of a raster.
+        geometry: of the raster.
+        grid: the map.
+        fill: value beyond the raster.
+
+    Raises:
+        DataError: one of raster and grid is in a local frame and the other is not, or an affine that is degenerate.
+    """
+    to_pixels, _ = grid_raster_transforms(geometry, grid)
+    position = evaluate_on_lattice(to_pixels, np.arange(grid.rows) + 0.5, np.arange(grid.columns) + 0.5)
+    with np.errstate(invalid="ignore"):
+        inside = np.asarray(((position >= 0) & (position < values.shape)).all(-1))
+    row, column = np.where(inside[..., None], position, 0).astype(np.int64).transpose(2, 0, 1)
+    return np.where(inside, values[row, column], np.asarray(fill, values.dtype))
+
+
 def _make(
     geometry: GeoTransform,
     shape: tuple[int, int],

@@ -9,7 +9,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import make_transform, rotation_about_z, transform_points
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.images.resampling import resample
-from skyweave.core.observation import Observation
+from skyweave.core.observation import GeoTransform, Observation
 from skyweave.perception.photometric import PhotometricConfig
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View
@@ -91,6 +91,21 @@ class WorldTransform:
             return geometry
         geometry = geometry.flipped() if self.mirrored else geometry
         return replace(geometry, world_from_camera=self.matrix @ geometry.world_from_camera, crs=None)
+
+    def raster(self, geometry: GeoTransform) -> GeoTransform:
+        """Return where a raster lies in the transformed world; its pixels stay as they are.
+
+        Args:
+            geometry: of a raster in the same reference system as the cameras.
+        """
+        if not self.moved:
+            return geometry
+        mirror = np.diag([1.0, -1.0 if self.mirrored else 1.0])
+        turn = self.matrix[:2, :2] @ mirror
+        a, b, c, d, e, f = geometry.affine
+        (a, b, c), (d, e, f) = (turn @ np.array([[a, b, c], [d, e, f]])).tolist()
+        x, y = self.matrix[:2, 3].tolist()
+        return GeoTransform(None, (a, b, c + x, d, e, f + y))
 
     def image(self, observation: Observation) -> Observation:
         """Return the image that the transformed camera takes of the transformed world.

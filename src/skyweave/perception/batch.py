@@ -1,14 +1,14 @@
 """Samples and batches of perception."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.perception.targets import ObjectTargets
-from skyweave.perception.views import View, Views
+from skyweave.perception.views import RasterView, View, Views
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class PerceptionSample:
         ego: platform whose map it is.
         platforms: names, the ego first.
         time: UTC nanoseconds of the present frame.
+        base_maps: rasters of the place, which join every frame; each counts as a platform of its own.
     """
 
     frames: list[list[View]]
@@ -36,6 +37,7 @@ class PerceptionSample:
     ego: str
     platforms: tuple[str, ...]
     time: int = 0
+    base_maps: list[RasterView] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ class PerceptionBatch:
         frames: one `Views` a frame, the oldest first.
         present: (samples, frames) bool: which frames there are.
         samples: what they were made from.
+        base_maps: rasters of the samples' places; None where no sample has any.
     """
 
     frames: list[Views]
     present: np.ndarray
     samples: list[PerceptionSample]
+    base_maps: Views | None = None
 
     @property
     def objects(self) -> list[ObjectTargets]:
@@ -71,7 +75,18 @@ def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
         views = _views_of_frame(samples, number)
         frames.append(Views.from_views(views, grids, platforms, grounds))
     present = _mark_present(samples)
-    return PerceptionBatch(frames, present, list(samples))
+    slots = max(len(sample.base_maps) for sample in samples)
+    base_maps = Views.from_views(_number_base_maps(samples), grids, slots, grounds) if slots else None
+    return PerceptionBatch(frames, present, list(samples), base_maps)
+
+
+def _number_base_maps(samples: Sequence[PerceptionSample]) -> list[RasterView]:
+    """Return the base maps of all samples, numbered within each."""
+    return [
+        replace(view, sample=row, platform=number)
+        for row, sample in enumerate(samples)
+        for number, view in enumerate(sample.base_maps)
+    ]
 
 
 def _views_of_frame(samples: Sequence[PerceptionSample], number: int) -> list[View]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.mapping import Bins, build_bins
@@ -14,6 +16,7 @@ from skyweave.perception.heads import HEADS
 TASKS = ("detection", "instances", "trajectories")
 """Heads of a model whose configuration names none, in the order in which they are made."""
 STRIDE_FACTORS = (1, 2, 4)  # patch size over stride
+MIN_PATCH, MAX_PATCH = 2, 32  # pixels a side, of a raster
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,38 @@ class LiftConfig:
 
 
 @dataclass(frozen=True)
+class RasterConfig:
+    """How orthorectified images are read: satellite passes, orthophotos, base maps.
+
+    Attributes:
+        token: side of a patch on the ground, metres, about: the patch has a power of two of pixels a side, from
+            ``MIN_PATCH`` to ``MAX_PATCH``.
+        context: pixels that are read beyond the map on each side.
+        channels: within the encoder of rasters.
+    """
+
+    token: float = 4.0
+    context: int = 8
+    channels: int = 48
+
+    def __post_init__(self) -> None:
+        if not (self.token > 0 and self.context >= 0 and self.channels > 0):
+            raise ConfigError(
+                f"rasters: token {self.token} m and channels {self.channels} must be more than 0, context "
+                f"{self.context} pixels at least 0"
+            )
+
+    def patch_size(self, ground_sample_distance: float) -> int:
+        """Return the pixels of a patch's side.
+
+        Args:
+            ground_sample_distance: metres a pixel.
+        """
+        power = round(np.log2(self.token / ground_sample_distance))
+        return int(np.clip(2.0**power, MIN_PATCH, MAX_PATCH))
+
+
+@dataclass(frozen=True)
 class PerceptionConfig:
     """Configuration of a `PerceptionModel`; kept in the card beside its weights (`skyweave.perception.card`).
 
@@ -76,6 +111,7 @@ class PerceptionConfig:
         categories: classes that it distinguishes.
         heads: the options of each head by its name in `skyweave.perception.heads.HEADS`; a mapping of options becomes
             the head's own configuration class.
+        rasters: how orthorectified images are read; None for a model that reads cameras only.
 
     Raises:
         ConfigError: numbers that do not fit together, or a head that there is not.
@@ -95,6 +131,7 @@ class PerceptionConfig:
     interval: float = 0.5
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
     heads: dict[str, Any] = field(default_factory=lambda: {name: {} for name in TASKS})
+    rasters: RasterConfig | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()

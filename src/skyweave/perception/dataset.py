@@ -16,8 +16,8 @@ from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.photometric import CameraEffects
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.timeline import SceneTimeline
-from skyweave.perception.views import View
-from skyweave.recordings.recording import Capture, Frame, RecordedScene
+from skyweave.perception.views import RasterView, View, view_raster
+from skyweave.recordings.recording import BaseMap, Capture, Frame, RecordedScene
 
 MAX_CENTRE_DISTANCE = 2.0  # map sizes from the platform to the centre of its map
 
@@ -34,6 +34,7 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         seed: of the augmentation; with ``epoch`` and the index it decides everything random.
         true_geometry: read poses without their noise, where they are known.
         depth: read the depth of the present images, where it is known, to supervise the lift.
+        base_maps: names of the base maps that are read, where the model reads any; None: all that a scene has.
 
     Raises:
         DataError: no scene has an annotated frame with an image.
@@ -48,10 +49,11 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         seed: int = 0,
         true_geometry: bool = False,
         depth: bool = False,
+        base_maps: Sequence[str] | None = None,
     ) -> None:
         self.scenes, self.config, self.augmentation = scenes, config, augmentation
         self.platforms, self.seed, self.epoch = platforms, seed, 0
-        self.true_geometry, self.depth = true_geometry, depth
+        self.true_geometry, self.depth, self.base_maps = true_geometry, depth, base_maps
         self.index = _usable_frames(scenes)
         self.timelines = [SceneTimeline(scene, config) for scene in scenes]
         if not self.index:
@@ -74,9 +76,10 @@ class PerceptionDataset(Dataset[PerceptionSample]):
             depth = self.depth and past == frame_index
             views = [] if past is None else self._views(scene.frames[past], platforms, world, cameras, generator, depth)
             frames.append(views)
-        objects = world.objects(timeline.objects_at(frame_index, grid, platforms))
+        objects = world.objects(timeline.objects_at(frame_index, grid, platforms, world.raster))
+        base_maps = self._base_maps(scene, frame.time, grid, world, generator)
         return PerceptionSample(
-            frames, grid, scene.ground, objects, scene.name, frame_index, platforms[0], platforms, frame.time
+            frames, grid, scene.ground, objects, scene.name, frame_index, platforms[0], platforms, frame.time, base_maps
         )
 
     def objects(self, number: int) -> ObjectTargets:
@@ -132,6 +135,21 @@ class PerceptionDataset(Dataset[PerceptionSample]):
                 views.append(replace(view, observation=observation))
         return views
 
+    def _base_maps(
+        self, scene: RecordedScene, time: int, grid: MapGrid, world: WorldTransform, generator: np.random.Generator
+    ) -> list[RasterView]:
+        """What the base maps of a scene show of the map, as old as they are at a time."""
+        if self.config.rasters is None:
+            return []
+        chosen = [base for base in scene.base_maps if self.base_maps is None or base.name in self.base_maps]
+        effects = self._camera_effects([base.name for base in chosen], generator)
+        views = [_view_base_map(base, scene, time, grid, world, self.config.rasters.context) for base in chosen]
+        return [
+            replace(view, observation=effects[base.name].apply(view.observation, generator))
+            for base, view in zip(chosen, views, strict=True)
+            if view is not None
+        ]
+
     def _camera_effects(self, platforms: Sequence[str], generator: np.random.Generator) -> dict[str, CameraEffects]:
         """Of each platform what light and its camera do to its images of a sample."""
         if not self.augmentation:
@@ -148,6 +166,21 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         if self.augmentation and self.augmentation.zoom != 1:
             view = zoom_view(view, self.augmentation.zoom, generator)
         return view
+
+
+def _view_base_map(
+    base: BaseMap, scene: RecordedScene, time: int, grid: MapGrid, world: WorldTransform, context: int
+) -> RasterView | None:
+    """The part of a base map that a map needs; None where the two do not meet."""
+    observation = base.load()
+    geometry = observation.geotransform
+    if geometry is None or (world.moved and geometry.crs != scene.crs):
+        raise DataError(
+            f"{observation.source}: base map {base.name!r} of scene {scene.name} has no geotransform in the scene's "
+            f"reference system, {scene.crs}; reproject it first"
+        )
+    age = None if base.time is None else (time - base.time) / 1e9
+    return view_raster(replace(observation, geometry=world.raster(geometry)), grid, context, age, base.position_std)
 
 
 def _usable_frames(scenes: Sequence[RecordedScene]) -> list[tuple[int, int]]:

@@ -20,6 +20,7 @@ from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, build_heads
 from skyweave.perception.neck import Neck
+from skyweave.perception.raster_encoder import RasterEncoder
 from skyweave.perception.views import Views
 
 RAY_FREQUENCIES = 6  # octaves in which a ray's direction is encoded (NeRF, arXiv 2003.08934)
@@ -52,6 +53,17 @@ class PlatformMaps:
         """
         keep = ~dropped[..., None, None]
         return replace(self, features=self.features * keep.unsqueeze(2), visible=self.visible & keep)
+
+    def joined(self, others: "PlatformMaps | None") -> "PlatformMaps":
+        """Return the maps of these platforms and of others, the others last.
+
+        Args:
+            others: of the same samples, such as base maps; None: there are none.
+        """
+        if others is None:
+            return self
+        features = torch.cat([self.features, others.features.to(self.features.dtype)], 1)
+        return replace(self, features=features, visible=torch.cat([self.visible, others.visible], 1))
 
 
 class PerceptionModel(nn.Module):
@@ -88,6 +100,9 @@ class PerceptionModel(nn.Module):
             self.memory = TemporalFusion(config.lift.channels, config.history, config.trunk[0])
             self.trunk = BEVEncoder(config.trunk)
             self.heads = build_heads(config)
+            self.rasters = (
+                None if config.rasters is None else RasterEncoder(config.rasters, width, levels, config.lift.channels)
+            )
 
     def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, HeadOutputs]:
         """Perceive a batch.
@@ -102,13 +117,14 @@ class PerceptionModel(nn.Module):
         return self.perceive([self.fuse(self.observe(views)) for views in frames], present)
 
     def observe(self, views: Views) -> PlatformMaps:
-        """Encode every image and lift it to the map of its sample.
+        """Encode every observation and bring it onto the map of its sample: cameras are lifted, rasters resampled.
 
         Args:
-            views: all images of one frame of a batch.
+            views: all observations of one frame of a batch.
 
         Raises:
-            DataError: a map of another resolution than the model's, or one that cannot be quartered.
+            DataError: a map of another resolution than the model's, or one that cannot be quartered; or rasters, and
+                the model reads cameras only.
         """
         self._check_grids(views.grids)
         samples, platforms = len(views.grids), views.platforms
@@ -124,6 +140,7 @@ class PerceptionModel(nn.Module):
             features = lifted.features if features is None else features + lifted.features
             visible = lifted.visible if visible is None else visible | lifted.visible
         features, visible = self._empty_maps(features, visible, views, samples, platforms)
+        features, visible = self._add_rasters(features, visible, views)
         shape = (samples, platforms)
         known = None if self.domain is None else torch.unflatten(novelty, 0, shape)
         return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth, known)
@@ -137,6 +154,24 @@ class PerceptionModel(nn.Module):
             like = self.lift.head.weight
             features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
             visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
+        return features, visible
+
+    def _add_rasters(self, features: Tensor, visible: Tensor, views: Views) -> tuple[Tensor, Tensor]:
+        """Return maps (samples * platforms, ...) to which rasters were added."""
+        if not views.rasters:
+            return features, visible
+        if self.rasters is None:
+            raise DataError(
+                "this model reads cameras only, and got rasters; leave base maps out, or train one with model.rasters"
+            )
+        for group in views.rasters:
+            grids = [views.grids[index // views.platforms] for index in group.maps]
+            placed = self.rasters(self.backbone, group, grids, self.config.balance)
+            index = torch.tensor(group.maps, device=features.device)
+            added = torch.stack([one.features for one in placed])
+            features = features.index_add(0, index, added.to(features.dtype))
+            seen = torch.stack([one.visible for one in placed])
+            visible = visible.index_put((index,), visible[index] | seen)
         return features, visible
 
     def _check_grids(self, grids: Sequence[MapGrid]) -> None:

@@ -72,10 +72,12 @@ class PlatformDropoutConfig:
     Attributes:
         ego_only: probability that the second fusion of a sample is of its ego platform alone.
         drop: probability of each other platform to be left out of it otherwise.
+        base_maps: probability of each base map to be left out of it, whatever happens to platforms.
     """
 
     ego_only: float = 0.5
     drop: float = 0.4
+    base_maps: float = 0.5
 
 
 class PerceptionModule(SkyweaveModule[PerceptionBatch]):
@@ -128,12 +130,13 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         model = self.model
         device = next(iter(self.log_variance.values())).device
         present = torch.from_numpy(batch.present).to(device)
-        observed = _observe_frames(batch, model, device)
+        base = None if batch.base_maps is None else model.observe(batch.base_maps.to(device))
+        observed = [maps.joined(base) for maps in _observe_frames(batch, model, device)]
         fused = [model.fuse(maps) for maps in observed]
         objects = [sample.objects.observed_by(np.arange(len(sample.platforms))) for sample in batch.samples]
-        if batch.frames[0].platforms > 1 and model.fusion.uses_peers:
-            kept = self._kept_platforms(batch)
-            partly = self._fuse_partly(observed, kept)
+        if observed[0].visible.shape[1] > 1 and model.fusion.uses_peers:
+            kept, base_maps = self._kept_platforms(batch)
+            partly = self._fuse_partly(observed, np.concatenate([kept, base_maps], 1))
             fused = [torch.cat(pair) for pair in zip(fused, partly, strict=True)]
             present = present.repeat(2, 1)
             objects += _observed_by(batch, kept)
@@ -167,15 +170,16 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
             total = total + value
         return total
 
-    def _kept_platforms(self, batch: PerceptionBatch) -> np.ndarray:
-        """(samples, platforms) bool: a function of seed and step."""
+    def _kept_platforms(self, batch: PerceptionBatch) -> tuple[np.ndarray, np.ndarray]:
+        """(samples, platforms) and (samples, base maps) bool: a function of seed and step."""
         shape = (len(batch.samples), batch.frames[0].platforms)
         seed = self.dataset.seed if self.dataset else 0
         generator = np.random.default_rng([seed, self.global_step, self.global_rank])
         kept = generator.random(shape) >= self.dropout.drop
         kept &= generator.random((shape[0], 1)) >= self.dropout.ego_only
         kept[:, 0] = True
-        return kept
+        slots = 0 if batch.base_maps is None else batch.base_maps.platforms
+        return kept, generator.random((shape[0], slots)) >= self.dropout.base_maps
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return the parameters, those of the backbone with a smaller learning rate."""

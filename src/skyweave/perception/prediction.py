@@ -38,7 +38,8 @@ def predict(
     """
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
-        maps = [model.observe(views.to(device)) for views in batch.frames]
+        base = None if batch.base_maps is None else model.observe(batch.base_maps.to(device))
+        maps = [model.observe(views.to(device)).joined(base) for views in batch.frames]
         outputs = model.perceive([model.fuse(one) for one in maps], torch.from_numpy(batch.present).to(device))
     scenes, novelty = decode_batch(model, outputs, batch, min_score, true_boxes), maps[-1].novelty
     if novelty is None:

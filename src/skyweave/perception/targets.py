@@ -15,8 +15,21 @@ MIN_DEVIATION_CELLS = 0.8  # of a Gaussian in a heatmap
 
 
 @dataclass(frozen=True)
+class CoverTargets:
+    """What covers the ground of one sample's map.
+
+    Attributes:
+        cells: (rows, columns) uint8 index into ``classes``, `skyweave.recordings.recording.UNKNOWN_COVER` for unknown.
+        classes: names of the values.
+    """
+
+    cells: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ObjectTargets:
-    """The objects of one sample at the present and at the future steps.
+    """The objects of one sample at the present and at the future steps, and the ground that they are on.
 
     Attributes:
         grid: the sample's map.
@@ -30,6 +43,7 @@ class ObjectTargets:
         future_yaws: (n, horizon) radians; NaN likewise.
         observed: (n,) bool: some platform of the recording saw it in the frames that the model sees.
         seen_by: (n, platforms) bool: this platform of the sample did.
+        land_cover: of the map; None where it is not known.
     """
 
     grid: MapGrid
@@ -42,6 +56,7 @@ class ObjectTargets:
     future_yaws: np.ndarray
     observed: np.ndarray
     seen_by: np.ndarray
+    land_cover: CoverTargets | None = None
 
     def select(self, selection: np.ndarray) -> "ObjectTargets":
         """Return some of the objects.
@@ -60,6 +75,7 @@ class ObjectTargets:
             self.future_yaws[selection],
             self.observed[selection],
             self.seen_by[selection],
+            self.land_cover,
         )
 
     def with_labels(self, labels: Sequence[int]) -> "ObjectTargets":

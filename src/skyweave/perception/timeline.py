@@ -1,15 +1,18 @@
 """One scene over time: which frames are a sample's past, and what its objects do in the future."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.observation import GeoTransform
+from skyweave.mapping import sample_nearest
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.metrics import visible_objects
-from skyweave.perception.targets import ObjectTargets
-from skyweave.recordings.recording import Annotations, RecordedScene
+from skyweave.perception.targets import CoverTargets, ObjectTargets
+from skyweave.recordings.recording import UNKNOWN_COVER, Annotations, RecordedScene
 
 MAX_TIME_OFFSET = 0.25  # of the interval between frames, by which a frame's time may be off
 
@@ -46,13 +49,20 @@ class SceneTimeline:
         ages = range(self.config.history)
         return [self.frame_at(time - round(1e9 * self.config.interval * age)) for age in ages][::-1]
 
-    def objects_at(self, frame_index: int, grid: MapGrid, platforms: Sequence[str]) -> ObjectTargets:
+    def objects_at(
+        self,
+        frame_index: int,
+        grid: MapGrid,
+        platforms: Sequence[str],
+        place: Callable[[GeoTransform], GeoTransform] | None = None,
+    ) -> ObjectTargets:
         """Return the objects of a frame with their future and who saw them.
 
         Args:
             frame_index: of an annotated frame.
             grid: the sample's map.
             platforms: names of the sample's platforms.
+            place: where rasters of the scene come to lie under the map; None: where they are.
 
         Raises:
             DataError: the frame is not annotated.
@@ -78,7 +88,23 @@ class SceneTimeline:
             future_yaws=future_yaws,
             observed=observed[:, 0],
             seen_by=observed[:, 1:],
+            land_cover=self._land_cover_at(grid, place),
         )
+
+    def _land_cover_at(
+        self, grid: MapGrid, place: Callable[[GeoTransform], GeoTransform] | None
+    ) -> CoverTargets | None:
+        """What covers the ground of a map, where that is known."""
+        cover, raster = self.scene.land_cover, self._cover_raster
+        if cover is None or raster is None:
+            return None
+        geometry = cover.geometry if place is None else place(cover.geometry)
+        return CoverTargets(sample_nearest(raster, geometry, grid, UNKNOWN_COVER), cover.classes)
+
+    @cached_property
+    def _cover_raster(self) -> np.ndarray | None:
+        """(rows, columns) uint8 of the scene."""
+        return None if self.scene.land_cover is None else self.scene.land_cover.load()
 
     def identities(self) -> dict[str, int]:
         """Return the number of each object of the scene, from 1, by its name."""

@@ -39,7 +39,7 @@ class PerceptionTrainConfig:
         recordings: folders below ``--data``; their scenes are mixed.
         weights: of the backbone to start from: a shipped name, a file, or null for random ones.
         start: a perception model of the same sizes, from whose weights all parts start, the backbone as well: a shipped
-            name, a file, or null.
+            name, a file, or null. Heads and the encoder of rasters that it lacks start untrained.
         split: of these recordings; null for all scenes.
         model: sizes, map and heads.
         augmentation: of the samples.
@@ -130,7 +130,7 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
         WeightsError: weights that are damaged or of another model.
     """
     if config.start is not None:
-        model = _continued(config.model, config.start)
+        model = _continued(config.model, config.start, config.seed)
     else:
         backbone = load_backbone(config.weights).train() if config.weights else None
         model = PerceptionModel(config.model, backbone, config.seed)
@@ -139,12 +139,22 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
     return model
 
 
-def _continued(config: PerceptionConfig, start: str) -> PerceptionModel:
-    """A model of a configuration with the weights of another of the same sizes."""
+def _continued(config: PerceptionConfig, start: str, seed: int) -> PerceptionModel:
+    """A model of a configuration with the weights of another of the same sizes; what that lacks as a whole is new."""
     started = load_perception(start)
-    model = PerceptionModel(config, started.backbone)
-    load_strictly(model, started.state_dict(), start)
+    model = PerceptionModel(config, started.backbone, seed)
+    state = started.state_dict()
+    for prefix in _new_parts(model, started):
+        state |= {key: value for key, value in model.state_dict().items() if key.startswith(prefix)}
+    load_strictly(model, state, start)
     return model.train()
+
+
+def _new_parts(model: PerceptionModel, started: PerceptionModel) -> list[str]:
+    """Prefixes of the parts that a model has and the one that it starts from does not."""
+    heads = [f"heads.{name}." for name in model.config.tasks if name not in started.config.tasks]
+    reads_rasters = model.rasters is not None and started.rasters is None
+    return [*heads, *(["rasters."] if reads_rasters else [])]
 
 
 def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:

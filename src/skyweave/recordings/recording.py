@@ -14,8 +14,12 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.core.observation import Observation
+from skyweave.core.observation import GeoTransform, Observation
 
+LAND_COVER = ("road", "crossing", "pavement", "building", "tree", "grass", "water", "bare")
+"""Classes of land cover and map elements, as the simulator knows them."""
+UNKNOWN_COVER = 255
+"""Value in a raster of land cover where it is not known."""
 ALL_CHANNELS = "any"
 """Channel of a visibility that holds for all cameras together."""
 
@@ -111,6 +115,40 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class BaseMap:
+    """An orthorectified image of the place, taken at another time: a satellite pass, an orthophoto.
+
+    Attributes:
+        name: unique in the scene, such as ``satellite``.
+        load: reads the observation; its geometry is a geotransform, as its producer states it.
+        time: UTC nanoseconds when it was taken; None where that is not known.
+        position_std: standard deviation of its place, metres; None where that is not known.
+        true_geometry: where it really lies, where the truth is known.
+    """
+
+    name: str
+    load: Callable[[], Observation]
+    time: int | None = None
+    position_std: float | None = None
+    true_geometry: GeoTransform | None = None
+
+
+@dataclass(frozen=True)
+class LandCoverRaster:
+    """What covers the ground of a scene, as seen from above: the truth of a map.
+
+    Attributes:
+        classes: names of the values.
+        geometry: where it lies, in the scene's world frame.
+        load: reads (rows, columns) uint8 index into ``classes``, `UNKNOWN_COVER` where it is not known.
+    """
+
+    classes: tuple[str, ...]
+    geometry: GeoTransform
+    load: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
 class RecordedScene:
     """Consecutive frames at one place.
 
@@ -121,6 +159,8 @@ class RecordedScene:
         description: free text.
         location: name of the place or map.
         ground: what lies under everything, in the scene's world frame.
+        base_maps: images of the place from other times.
+        land_cover: what covers the ground; None where nobody knows.
     """
 
     name: str
@@ -129,6 +169,8 @@ class RecordedScene:
     description: str = ""
     location: str = ""
     ground: Ground = field(default_factory=GroundPlane)
+    base_maps: Sequence[BaseMap] = ()
+    land_cover: LandCoverRaster | None = None
 
 
 @dataclass(frozen=True)

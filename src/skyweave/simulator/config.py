@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skyweave.core.errors import ConfigError
+from skyweave.simulator.imagery_config import ImageryConfig
 from skyweave.simulator.variety import VarietyConfig
 
 ValueRange = tuple[float, float]
@@ -113,6 +114,7 @@ class SceneryConfig:
         buildings: at most; fewer where there is no room.
         building_height: metres.
         trees: at most.
+        ponds: at most.
         lamps: whether street lamps stand along the roads.
         texture: side of a texel of the ground, metres, about.
         orthophoto: a GeoTIFF whose pixels are the land beside the roads, or a folder of them, of which each scene has
@@ -123,6 +125,7 @@ class SceneryConfig:
     buildings: int = 16
     building_height: ValueRange = (4.0, 14.0)
     trees: int = 50
+    ponds: int = 0
     lamps: bool = True
     texture: float = 0.125
     orthophoto: str | None = None
@@ -133,8 +136,9 @@ class SceneryConfig:
         _range(self, "building_height", 2, 100)
         if not 0.02 <= self.texture <= 5:
             raise ConfigError(f"scenery.texture is {self.texture} m; choose 0.02 to 5")
-        if self.buildings < 0 or self.trees < 0:
-            raise ConfigError(f"scenery has {self.buildings} buildings and {self.trees} trees; neither can be negative")
+        counts = self.buildings, self.trees, self.ponds
+        if min(counts) < 0:
+            raise ConfigError("scenery has {} buildings, {} trees, {} ponds; none can be negative".format(*counts))
 
 
 @dataclass(frozen=True)
@@ -350,12 +354,15 @@ class WorldConfig:
     platforms: list[PlatformConfig] = field(default_factory=lambda: [PlatformConfig(count=4)])
     errors: ErrorsConfig = field(default_factory=ErrorsConfig)
     variety: VarietyConfig = field(default_factory=VarietyConfig)
+    imagery: list[ImageryConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _positive(self, "scenes", "frames", "interval")
         self._check_length()
         self._check_seed_and_shares()
         _different_names("a world", "platforms", [platform.name for platform in self.platforms])
+        if self.imagery:
+            _different_names("a world", "imagery", [image.name for image in self.imagery])
 
     def _check_length(self) -> None:
         """Check that scenes and frames are not too many."""

@@ -90,6 +90,10 @@ MATERIALS: dict[str, SurfaceMaterial] = {
 FREE_PAINTS = tuple(f"free paint {number}" for number in range(24))
 """Paints and clothes of any colour, which `skyweave.simulator.variety` draws for each scene."""
 MATERIALS |= {name: _grey(20, 0.92, 3, 18, 0) for name in FREE_PAINTS}
+MATERIALS["water"] = SurfaceMaterial(
+    (5, 5.5, 6, 5.5, 4, 3, 2.6, 1.8, 1.2, 0.9, 0.6, 0.4, 0.3, 0.2, 0.2), 0.98, -2, 2, 0.05
+)
+"""The last: `skyweave.simulator.variety` leaves it as it is in every scene."""
 MATERIAL_INDEX = {name: number for number, name in enumerate(MATERIALS)}
 CAR_PAINTS = ("white paint", "silver paint", "grey paint", "black paint", "red paint", "blue paint", "green paint")
 CAR_PAINT_SHARES = (0.26, 0.18, 0.2, 0.17, 0.07, 0.09, 0.03)

@@ -1,6 +1,6 @@
 """What does not move: buildings, trees, lamps, yards, and parked cars."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, Road, RoadNetwork, f
 from skyweave.simulator.shapes import VARIANTS
 
 PLACEMENT_TRIES = 12  # places that are looked at for each building
+POND_CORNERS = 16  # of its outline
 BAY_WIDTH_M, BAY_DEPTH_M, AISLE_M = 2.5, 5.2, 6.5  # of a car park, metres
 
 
@@ -49,12 +50,14 @@ class Scenery:
     Attributes:
         fixtures: buildings, trees and lamps.
         parked: places of parked cars.
-        paints: polygons on the ground: yards and car parks.
+        paints: polygons on the ground: yards, car parks and ponds.
+        places: all places where a car could be parked.
     """
 
     fixtures: list[Fixture]
     parked: list[Parked]
     paints: list[GroundPolygon]
+    places: list[Parked] = field(default_factory=list)
 
 
 Rectangle = tuple[float, float, float, float]  # west, south, east, north in the network's own axes
@@ -72,14 +75,76 @@ def build_scenery(network: RoadNetwork, config: SceneryConfig, parked: int, gene
     scenery = Scenery([], [], [])
     taken = [_corridor(network, road.along, road.offset, road.low, road.high) for road in network.roads]
     places = _car_parks(network, taken, scenery, generator) + _kerbside(network)
-    chosen = generator.permutation(len(places))[:parked]
-    scenery.parked = [places[int(index)] for index in sorted(chosen)]
+    scenery.places = places
+    scenery.parked = _choose_parked(places, parked, generator)
     for _ in range(config.buildings):
         _add_building(network, config, taken, scenery, generator)
+    for _ in range(config.ponds):
+        _add_pond(network, taken, scenery, generator)
     _add_trees(network, config, taken, scenery, generator)
     if config.lamps:
         _add_lamps(network, scenery)
     return scenery
+
+
+def _choose_parked(places: list[Parked], parked: int, generator: np.random.Generator) -> list[Parked]:
+    """Choose where cars are parked."""
+    chosen = generator.permutation(len(places))[:parked]
+    return [places[int(index)] for index in sorted(chosen)]
+
+
+def earlier_scenery(
+    network: RoadNetwork,
+    config: SceneryConfig,
+    now: Scenery,
+    parked: int,
+    changed: float,
+    generator: np.random.Generator,
+) -> Scenery:
+    """Return what stood there at another time: other cars are parked, some buildings are not there, and others are.
+
+    Args:
+        network: of roads, which stay.
+        config: of the scenery.
+        now: what stands there now.
+        parked: how many cars at most.
+        changed: share of the buildings that are not there, and as large a one of others that are.
+        generator: for everything random.
+    """
+    standing = [one for one in now.fixtures if one.kind != "building" or generator.random() >= changed]
+    past = replace(now, fixtures=standing, parked=_choose_parked(now.places, parked, generator), paints=[])
+    taken = [_corridor(network, road.along, road.offset, road.low, road.high) for road in network.roads]
+    taken += [_occupied(network, one) for one in now.fixtures]
+    taken += [_bounds(network.to_grid_axes(paint.corners)) for paint in now.paints]
+    for _ in range(generator.binomial(sum(one.kind == "building" for one in now.fixtures), changed)):
+        _add_building(network, config, taken, past, generator)
+    return past
+
+
+def _occupied(network: RoadNetwork, fixture: Fixture) -> Rectangle:
+    """Return a rectangle in the network's own axes that holds a fixture, however it is turned."""
+    (x, y), reach = network.to_grid_axes(np.array([fixture.x, fixture.y])), max(fixture.size[:2]) / 2
+    return float(x - reach), float(y - reach), float(x + reach), float(y + reach)
+
+
+def _bounds(corners: np.ndarray) -> Rectangle:
+    """Return the rectangle around (k, 2) points."""
+    (west, south), (east, north) = corners.min(0).tolist(), corners.max(0).tolist()
+    return west, south, east, north
+
+
+def _add_pond(network: RoadNetwork, taken: list[Rectangle], scenery: Scenery, generator: np.random.Generator) -> None:
+    """Add a pond where there is room."""
+    for _ in range(PLACEMENT_TRIES):
+        radii = generator.uniform(4, 11, 2)
+        middle = generator.uniform(-network.size / 2, network.size / 2, 2)
+        angles = np.linspace(0, 2 * np.pi, POND_CORNERS, endpoint=False)
+        outline = middle + radii * np.stack([np.cos(angles), np.sin(angles)], 1)
+        spot = _bounds(outline)
+        if _free(spot, taken):
+            taken.append(spot)
+            scenery.paints.append(GroundPolygon(network.to_world(outline), "water"))
+            return
 
 
 def _corridor(network: RoadNetwork, along: int, offset: float, low: float, high: float) -> Rectangle:

@@ -19,6 +19,7 @@ SURFACES = (
     "bicycle",
     "pedestrian",
     "sky",
+    "water",
 )
 CATEGORIES = ("car", "truck", "bus", "bicycle", "pedestrian")
 SURFACE_INDEX = {name: number for number, name in enumerate(SURFACES)}
@@ -28,6 +29,7 @@ _GROUND = {
     "road": ("asphalt", "old asphalt", "cycle lane"),
     "pavement": ("pavement", "kerb"),
     "marking": ("marking",),
+    "water": ("water",),
 }
 
 

@@ -79,6 +79,7 @@ class SceneAppearance:
         table, rough = reflectance_table(), np.array([m.roughness for m in MATERIALS.values()], np.float32)
         if config == VarietyConfig():
             return cls(table, rough)
+        table, water = table[:-1], table[-1:]  # the same in every scene
         table = _in_season(table, config.seasons, generator)
         tilt = np.clip((WAVELENGTHS - MIDDLE_NM) / TILT_SPAN_NM, -MAX_TILT, MAX_TILT)
         factors = config.materials * generator.standard_normal((len(table), 1))
@@ -87,6 +88,7 @@ class SceneAppearance:
         for name in FREE_PAINTS:
             table[MATERIAL_INDEX[name]] = _any_colour(generator)
         rough = rough * np.exp(config.roughness * generator.standard_normal()).astype(np.float32)
+        table = np.concatenate([table, water])
         return cls(np.clip(table, MIN_REFLECTANCE, MAX_REFLECTANCE), rough, config.paints, config.marks)
 
 

@@ -17,6 +17,7 @@ from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.simulator.config import WorldConfig
 from skyweave.simulator.ground import Orthophoto, paint_ground
+from skyweave.simulator.imagery import map_land_cover, take_imagery
 from skyweave.simulator.light import Illumination, ShadowMap
 from skyweave.simulator.marks import draw_marks
 from skyweave.simulator.materials import check_renderable
@@ -102,10 +103,7 @@ class World:
         self.traffic = Traffic(self.network, config.traffic, draw("traffic"))
         self.pedestrians = Pedestrians(self.network, self.traffic, config.traffic.pedestrians, draw("pedestrians"))
         self._drops = draw("drops")
-        self._textures: dict[str, tuple[SensorResponse, TexturePyramid]] = {}
-        self.fixtures = build_faces(self._fixtures())
-        base = ShadowMap(self.maps[0].extent, self.light)
-        self.fixed_shadows = base.with_shadows(self.fixtures)
+        self.rebuild_fixtures()
         self.recent_shadows: dict[str, Any] = {}
         self.frames_done = 0
         duration = round(config.frames * config.interval * 1e9) + 10 * 10**9
@@ -114,6 +112,12 @@ class World:
         for platform in self.platforms:
             if platform.config.motion == "follow" and (place := self._followed(platform)) is not None:
                 platform.move_target(place)
+
+    def rebuild_fixtures(self) -> None:
+        """Build the faces and shadows of what does not move, and forget how the ground looked."""
+        self._textures: dict[str, tuple[SensorResponse, TexturePyramid]] = {}
+        self.fixtures = build_faces(self._fixtures())
+        self.fixed_shadows = ShadowMap(self.maps[0].extent, self.light).with_shadows(self.fixtures)
 
     @staticmethod
     def check(config: WorldConfig) -> None:
@@ -189,7 +193,13 @@ class World:
         elevation = np.degrees(np.arcsin(light.sun[2]))
         crossings = len(self.network.crossings)
         text = f"simulated {self.config.roads.layout}, {crossings} crossings, sun at {elevation:.0f} degrees"
-        return RecordedScene(self.name, frames, place.crs, text, place.name, self.world_ground())
+        draw, start = _generators(self.seed, self.index), frames[0].time if frames else self.time
+        base_maps = [
+            take_imagery(self, image, self.sensors[image.sensor, _names(image.bands)], start, draw)
+            for image in self.config.imagery
+        ]
+        cover = map_land_cover(self)
+        return RecordedScene(self.name, frames, place.crs, text, place.name, self.world_ground(), base_maps, cover)
 
     def world_ground(self) -> Ground:
         """Return the ground in the scene's own reference system."""
@@ -346,15 +356,15 @@ def _surfaces_of(fixtures: list[Fixture], surfaces: dict[str, str]) -> np.ndarra
 
 
 def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:
+    carried = [(camera.sensor, camera.bands) for platform in config.platforms for camera in platform.cameras]
     sensors = {}
-    for platform in config.platforms:
-        for camera in platform.cameras:
-            sensor = get_sensor(camera.sensor)
-            if camera.bands is not None:
-                # another set of bands is another sensor, and a recording knows sensors by name
-                sensor = replace(sensor.select(camera.bands), name=f"{sensor.name}-{'-'.join(camera.bands)}")
-            check_renderable(sensor)
-            sensors[camera.sensor, _names(camera.bands)] = sensor
+    for name, bands in carried + [(image.sensor, image.bands) for image in config.imagery]:
+        sensor = get_sensor(name)
+        if bands is not None:
+            # another set of bands is another sensor, and a recording knows sensors by name
+            sensor = replace(sensor.select(bands), name=f"{sensor.name}-{'-'.join(bands)}")
+        check_renderable(sensor)
+        sensors[name, _names(bands)] = sensor
     return sensors
 
 

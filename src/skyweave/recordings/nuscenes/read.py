@@ -9,6 +9,7 @@ from skyweave.core.errors import DataError
 from skyweave.recordings.nuscenes.frames import Context, build_frame
 from skyweave.recordings.nuscenes.layouts import NUSCENES, Layout, recognise_layout
 from skyweave.recordings.nuscenes.link import LinkedScene, LinkedTables, link_tables
+from skyweave.recordings.nuscenes.maps import read_base_maps, read_land_cover
 from skyweave.recordings.nuscenes.rasters import read_ground
 from skyweave.recordings.nuscenes.tables import EXTRAS_FILE, Extras, SceneExtras, SensorRow, read_extras, read_rows
 from skyweave.recordings.recording import Frame, RecordedScene, Recording
@@ -190,6 +191,8 @@ def _scene(scene: LinkedScene, context: Context) -> RecordedScene:
         description=scene.row.description,
         location=scene.location,
         ground=read_ground(context.root, known),
+        base_maps=read_base_maps(context.root, known, context.sensor),
+        land_cover=read_land_cover(context.root, known),
     )
 
 

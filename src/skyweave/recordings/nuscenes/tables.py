@@ -192,6 +192,46 @@ class FrameExtras(msgspec.Struct):
     categories: list[str] = []
 
 
+class BaseMapExtras(msgspec.Struct):
+    """What is known of a base map of a scene.
+
+    Attributes:
+        name: of it.
+        pixels: file of its pixels.
+        sensor: name of an entry of ``Extras.sensors``.
+        ground_sample_distance: metres.
+        crs: of the geotransform; null for the scene's local frame.
+        affine: six numbers, as in ``GeoTransform``.
+        true_affine: where it really lies, where known.
+        time: UTC nanoseconds, where known.
+        position_std: metres, where known.
+    """
+
+    name: str
+    pixels: str
+    sensor: str
+    ground_sample_distance: float
+    crs: str | None
+    affine: tuple[float, float, float, float, float, float]
+    true_affine: tuple[float, float, float, float, float, float] | None = None
+    time: int | None = None
+    position_std: float | None = None
+
+
+class LandCoverExtras(msgspec.Struct):
+    """What covers the ground of a scene.
+
+    Attributes:
+        file: 8-bit PNG, index into ``classes``; 255: not known.
+        classes: names.
+        affine: six numbers, as in ``GeoTransform``, in the scene's reference system.
+    """
+
+    file: str
+    classes: tuple[str, ...]
+    affine: tuple[float, float, float, float, float, float]
+
+
 class SceneExtras(msgspec.Struct):
     """What is known of one scene beside the tables.
 
@@ -200,6 +240,8 @@ class SceneExtras(msgspec.Struct):
         ground: height of level ground in metres; null where the ground is a raster.
         heights: its file: ``.npz`` with ``heights`` (rows, columns) in metres.
         west, north, resolution: of that raster, as in ``MapGrid``.
+        base_maps: images of the place from other times.
+        land_cover: what covers the ground, where known.
     """
 
     crs: str | None = None
@@ -208,6 +250,8 @@ class SceneExtras(msgspec.Struct):
     west: int = 0
     north: int = 0
     resolution: float = 1.0
+    base_maps: list[BaseMapExtras] = []
+    land_cover: LandCoverExtras | None = None
 
 
 class Extras(msgspec.Struct):

@@ -24,6 +24,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors.description import sensor_to_dict
 from skyweave.recordings.nuscenes import rasters
 from skyweave.recordings.nuscenes.categories import table_name
+from skyweave.recordings.nuscenes.maps import write_maps
 from skyweave.recordings.nuscenes.rows import SceneRows, fixed_rows
 from skyweave.recordings.nuscenes.tables import (
     EXTRAS_FILE,
@@ -104,9 +105,12 @@ def write_scene(
             frames[sample] = _frame_extras(frame.time, annotations, rows.add_annotations(number, annotations, pixels))
         if progress:
             progress(number + 1, len(scene.frames))
+    known = rasters.write_ground(folder, f"truth/ground/{scene.name}.npz", scene)
+    for sensor, described in write_maps(folder, scene, known).items():
+        _add_sensor(sensors, sensor, described, f"scene {scene.name}")
     content = {
         "fingerprint": fingerprint,
-        "scene": rasters.write_ground(folder, f"truth/ground/{scene.name}.npz", scene),
+        "scene": known,
         "categories": list(categories),
         "tables": rows.tables(),
         "captures": captures,
@@ -293,7 +297,11 @@ def _check_scene(scene: RecordedScene, categories: Sequence[str]) -> None:
 
 def _check_names(scene: RecordedScene) -> None:
     """Check that names can be part of file names."""
-    for name in (scene.name, *{channel for frame in scene.frames for channel in frame.captures}):
+    for name in (
+        scene.name,
+        *(base.name for base in scene.base_maps),
+        *{channel for frame in scene.frames for channel in frame.captures},
+    ):
         if not NAME.fullmatch(name):
             raise DataError(f"{name!r} cannot be part of a file name; use letters, digits and . _ + -")
 

@@ -1,6 +1,6 @@
 from .augmentation import AugmentationConfig
 from .batch import PerceptionBatch, PerceptionSample, collate
-from .config import LiftConfig, MapConfig, PerceptionConfig
+from .config import LiftConfig, MapConfig, PerceptionConfig, RasterConfig
 from .dataset import PerceptionDataset
 from .evaluation import PerceptionScores, ego_only_dataset, evaluate
 from .export import write_geojson, write_geoparquet, write_geotiff
@@ -8,17 +8,18 @@ from .heads import HEADS
 from .heads.base import EvaluatedSample, HeadEvaluator, HeadScores, MapContext, PerceptionHead, PerceptionHeadConfig
 from .model import PerceptionModel, PlatformMaps
 from .prediction import decode_maps, predict
-from .results import Detections, InstanceMap, Result, ScenePrediction, Trajectories, VectorFeature
+from .results import CoverMap, Detections, InstanceMap, Result, ScenePrediction, Trajectories, VectorFeature
 from .results.vector import GeometryType
 from .targets import rasterise
 from .tracking import Tracker, TrackerConfig
 from .train import load_scenes
-from .views import View, Views
+from .views import RasterView, View, Views
 from .weights import load_perception, save_perception
 
 __all__ = [
     "HEADS",
     "AugmentationConfig",
+    "CoverMap",
     "Detections",
     "EvaluatedSample",
     "GeometryType",
@@ -37,6 +38,8 @@ __all__ = [
     "PerceptionSample",
     "PerceptionScores",
     "PlatformMaps",
+    "RasterConfig",
+    "RasterView",
     "Result",
     "ScenePrediction",
     "Tracker",

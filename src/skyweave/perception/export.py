@@ -1,4 +1,4 @@
-"""Write results to files: GeoJSON and GeoParquet for a GIS, GeoTIFF for instance maps. nuScenes JSON: `nuscenes_json`.
+"""Write results to files: GeoJSON and GeoParquet for a GIS, GeoTIFF for maps. nuScenes JSON: `nuscenes_json`.
 
 Each kind of result says what it is as vector features (`skyweave.perception.results.Result`): boxes their footprints,
 trajectories one line a mode, instances the outlines of their cells. GeoJSON is RFC 7946: longitude and latitude in
@@ -9,6 +9,7 @@ reference system, in metres.
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,22 @@ import numpy as np
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.core.geometry.antimeridian import cut_line, cut_polygon
-from skyweave.perception.results import InstanceMap, Result, VectorFeature
+from skyweave.perception.results import CoverMap, InstanceMap, Result, VectorFeature
 from skyweave.perception.results.vector import GeometryType
+from skyweave.recordings.recording import UNKNOWN_COVER
 
 NANOSECONDS_PER_MICROSECOND = 1000
+COVER_COLOURS = {
+    "road": (90, 90, 96),
+    "crossing": (240, 240, 240),
+    "pavement": (190, 176, 160),
+    "building": (200, 60, 50),
+    "tree": (30, 110, 40),
+    "grass": (130, 200, 95),
+    "water": (50, 100, 220),
+    "bare": (205, 180, 110),
+}
+GREY = (150, 150, 150)  # of other classes
 
 
 def write_geojson(path: str | Path, results: Result | Sequence[Result]) -> None:
@@ -112,29 +125,32 @@ def _microseconds(times: Sequence[int | None]) -> list[int | None]:
     return [None if time is None else time // NANOSECONDS_PER_MICROSECOND for time in times]
 
 
-def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -> None:
-    """Write instance maps of one grid as bands of 32-bit identities (0: none), one a frame.
+def write_geotiff(path: str | Path, maps: InstanceMap | CoverMap | Sequence[InstanceMap | CoverMap]) -> None:
+    """Write maps of one grid and one kind as bands, one a frame.
+
+    Instance maps are 32-bit identities, 0 for none; land cover is an 8-bit index into the classes, whose names are in
+    the band's tags, with colours.
 
     Args:
         path: of the file.
         maps: one or several.
 
     Raises:
-        DataError: no maps, or grids that differ.
+        DataError: no maps, grids that differ, or maps of both kinds.
         MissingExtraError: rasterio is not installed.
     """
     try:
         import rasterio
     except ImportError as error:
         raise MissingExtraError("GeoTIFF needs rasterio; install skyweave[geo]") from error
-    maps = [maps] if isinstance(maps, InstanceMap) else list(maps)
+    maps = [maps] if isinstance(maps, InstanceMap | CoverMap) else list(maps)
     _check_same_grid(maps)
-    grid = maps[0].grid
+    grid, bands = maps[0].grid, [_band(one) for one in maps]
     profile = {
         "driver": "GTiff",
         "count": len(maps),
-        "dtype": "int32",
-        "nodata": 0,
+        "dtype": bands[0].values.dtype.name,
+        "nodata": bands[0].nodata,
         "width": grid.columns,
         "height": grid.rows,
         "crs": grid.crs,
@@ -142,15 +158,37 @@ def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -
         "compress": "deflate",
     }
     with write_aside(path) as aside, rasterio.open(aside, "w", **profile) as target:
-        target.write(np.stack([instance_map.identities for instance_map in maps]))
-        for band, instance_map in enumerate(maps, 1):
-            target.update_tags(band, time=instance_map.time, categories=json.dumps(instance_map.categories))
+        target.write(np.stack([band.values for band in bands]))
+        for number, (one, band) in enumerate(zip(maps, bands, strict=True), 1):
+            target.update_tags(number, time=one.time, categories=json.dumps(band.categories))
+        if bands[0].colours:
+            target.write_colormap(1, bands[0].colours)
 
 
-def _check_same_grid(maps: list[InstanceMap]) -> None:
-    """Check that maps have one grid."""
-    if not maps or any(instance_map.grid != maps[0].grid for instance_map in maps):
-        raise DataError(f"bands of one raster are maps of one grid; got {len(maps)} maps of different grids or none")
+@dataclass(frozen=True)
+class _Band:
+    """Of a GeoTIFF: its values, the one that stands for none, names of values, and colours of them."""
+
+    values: np.ndarray
+    nodata: int
+    categories: dict[int, str]
+    colours: dict[int, tuple[int, int, int]]
+
+
+def _band(one: InstanceMap | CoverMap) -> _Band:
+    """What a map is in a raster."""
+    if isinstance(one, InstanceMap):
+        return _Band(one.identities, 0, one.categories, {})
+    names = dict(enumerate(one.names))
+    return _Band(one.classes, UNKNOWN_COVER, names, {k: COVER_COLOURS.get(name, GREY) for k, name in names.items()})
+
+
+def _check_same_grid(maps: Sequence[InstanceMap | CoverMap]) -> None:
+    """Check that maps have one grid and are of one kind."""
+    if len({(type(one), one.grid) for one in maps}) != 1:
+        raise DataError(
+            f"bands of one raster are maps of one grid and kind; got {len(maps)} maps of different ones or none"
+        )
 
 
 def _json_features(features: Sequence[VectorFeature], crs: str) -> list[dict[str, Any]]:

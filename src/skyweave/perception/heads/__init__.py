@@ -14,6 +14,7 @@ HEADS: Registry[Any] = Registry(
     {
         "detection": "skyweave.perception.heads.detection:DetectionHead",
         "instances": "skyweave.perception.heads.instances:InstanceHead",
+        "land_cover": "skyweave.perception.heads.land_cover:LandCoverHead",
         "trajectories": "skyweave.perception.heads.trajectories:TrajectoryHead",
     },
 )

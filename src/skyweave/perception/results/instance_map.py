@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.core.errors import MissingExtraError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.results.checks import check_scores, set_array
+from skyweave.perception.results.outlines import trace_outlines
 from skyweave.perception.results.vector import GeometryType, Rings, VectorFeature
 
 
@@ -63,7 +63,7 @@ class InstanceMap:
         return [
             VectorFeature(
                 GeometryType.POLYGON if len(polygons) == 1 else GeometryType.MULTI_POLYGON,
-                [[_oriented(ring, outer=not number) for number, ring in enumerate(rings)] for rings in polygons],
+                polygons,
                 {
                     "instance": str(identity),
                     "category": self.categories.get(identity),
@@ -77,20 +77,7 @@ class InstanceMap:
 
     def _outlines(self) -> dict[int, list[Rings]]:
         """Polygons by identifier."""
-        try:
-            import rasterio
-            from rasterio.features import shapes
-        except ImportError as error:
-            raise MissingExtraError("outlines of instances need rasterio; install skyweave[geo]") from error
         polygons: dict[int, list[Rings]] = {}
-        outlines = shapes(self.identities, self.identities > 0, transform=rasterio.Affine(*self.grid.affine))
-        for outline, identity in outlines:
-            polygons.setdefault(int(identity), []).append([np.array(ring) for ring in outline["coordinates"]])
+        for identity, rings in trace_outlines(self.identities, self.grid):
+            polygons.setdefault(identity, []).append(rings)
         return polygons
-
-
-def _oriented(ring: np.ndarray, outer: bool) -> np.ndarray:
-    """Counter-clockwise where it is the outer ring, clockwise where it is a hole."""
-    x, y = (ring - ring[0]).T
-    counter_clockwise = float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) > 0
-    return ring if counter_clockwise == outer else ring[::-1]

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skyweave.perception.results.cover_map import CoverMap
 from skyweave.perception.results.detections import Detections
 from skyweave.perception.results.instance_map import InstanceMap
 from skyweave.perception.results.trajectory_set import Trajectories
 from skyweave.perception.results.vector import Result
 
-DETECTION, INSTANCES, TRAJECTORIES = "detection", "instances", "trajectories"
+DETECTION, INSTANCES, TRAJECTORIES, LAND_COVER = "detection", "instances", "trajectories", "land_cover"
 """Names of the built-in heads, under which their results are kept."""
 
 
@@ -40,6 +41,11 @@ class ScenePrediction:
     def trajectories(self) -> Trajectories | None:
         """Futures of the first detections, in their order; None without a trajectory head."""
         return self.results.get(TRAJECTORIES)
+
+    @property
+    def land_cover(self) -> CoverMap | None:
+        """What covers the ground now; None without a land-cover head."""
+        return self.results.get(LAND_COVER)
 
     def with_results(self, results: Mapping[str, Any]) -> "ScenePrediction":
         """Return a copy with some results replaced.

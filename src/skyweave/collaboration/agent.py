@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skyweave.collaboration.box_fusion import merge_received_boxes
 from skyweave.collaboration.boxes import extrapolate_boxes
+from skyweave.collaboration.fusion_input import PeerMap
 from skyweave.collaboration.map_memory import NANOSECONDS, MapMemory
 from skyweave.collaboration.messages import build_message, encode_message
 from skyweave.collaboration.model import CollaborativeModel
@@ -26,6 +27,7 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.core.observation import Observation
 from skyweave.perception.prediction import decode_maps
 from skyweave.perception.results import ScenePrediction
+from skyweave.recordings.recording import BaseMap
 from skyweave.wire import BoxList, EntropyTables, FrameContent, decode_frame
 
 
@@ -47,19 +49,23 @@ class Agent:
 
     Args:
         model: in any mode, on any device; it is switched to evaluation.
+        base_maps: on board; they are fused like peers, and never sent.
+
+    Raises:
+        ConfigError: there are base maps, and the model reads cameras only.
 
     Attributes:
         aligners: what is known of the errors of peers' poses.
         requests: frames of the last step that ask for something.
     """
 
-    def __init__(self, model: CollaborativeModel) -> None:
+    def __init__(self, model: CollaborativeModel, base_maps: Sequence[BaseMap] = ()) -> None:
         self.model = model.eval()
         self.device = module_device(model)
         self.aligners = PoseAligners()
         self.requests: list[FrameContent] = []
         config = model.perception.config
-        self._observer = EgoObserver(model.perception, detects=model.strategy.sends_boxes)
+        self._observer = EgoObserver(model.perception, model.strategy.sends_boxes, base_maps)
         self._memory = MapMemory(config.history, config.interval)
 
     @property
@@ -155,6 +161,7 @@ class Agent:
         time: int,
         errors: Sequence[PoseError],
         ground: Ground,
+        base_maps: Sequence[PeerMap] = (),
     ) -> FusedMap:
         """Fuse the ego's map with what came.
 
@@ -166,9 +173,10 @@ class Agent:
             time: of the ego's frame, UTC nanoseconds.
             errors: of each frame's pose; none: all are believed.
             ground: under the map.
+            base_maps: on board, on ``grid``.
         """
         ego, ego_visible = ego.to(self.device), ego_visible.to(self.device)
-        received = decode_received(self.model, ego, ego_visible, grid, frames, time, errors, ground)
+        received = decode_received(self.model, ego, ego_visible, grid, frames, time, errors, ground, base_maps)
         return FusedMap(self.model.strategy.fuse(received.inputs), received.boxes)
 
     @torch.inference_mode()
@@ -216,11 +224,24 @@ class Agent:
         features, visible = (part[..., margin:-margin, margin:-margin] for part in (ego.features, ego.visible))
         self.align(ego.boxes, frames, ego.time)
         errors = self.pose_errors([frame.platform for frame in frames])
-        fused = self.fuse(features, visible, grid, frames, ego.time, errors, ground)
+        base_maps = _base_maps_as_peers(ego, margin, self.model.strategy.box_channels)
+        fused = self.fuse(features, visible, grid, frames, ego.time, errors, ground, base_maps)
         self._memory.push(ego.time, grid, fused.maps.float())
         maps, present = self._memory.recall(ego.time, grid)
         scene = self.read_out(maps, present, fused.boxes, grid, ground, ego.time, beyond_map=True)
         return replace(scene, novelty=ego.novelty)
+
+
+def _base_maps_as_peers(ego: EgoMaps, margin: int, box_channels: int) -> list[PeerMap]:
+    """Return the base maps on board as what came of peers, in full and without boxes, on the inner part of the map."""
+    if ego.base_maps is None:
+        return []
+    inner = (..., slice(margin, -margin), slice(margin, -margin))
+    maps = ego.base_maps.features[0].float()[inner], ego.base_maps.visible[0].float()[inner]
+    return [
+        PeerMap(features, visible, visible, visible.new_zeros(box_channels, *visible.shape), 0.0)
+        for features, visible in zip(*maps, strict=True)
+    ]
 
 
 def compensate(frame: FrameContent, time: int) -> FrameContent:

@@ -19,10 +19,12 @@ from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.observation import Observation
+from skyweave.perception.carried_maps import CarriedMaps
 from skyweave.perception.dataset import map_centre
-from skyweave.perception.model import PerceptionModel
+from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.prediction import decode_maps
 from skyweave.perception.views import View, Views
+from skyweave.recordings.recording import BaseMap
 from skyweave.wire import BoxList, Pose
 
 SNAP_CELLS = 8  # to whose multiples maps of platforms are snapped: a block of the codec
@@ -42,6 +44,7 @@ class EgoMaps:
         time: capture, UTC nanoseconds.
         pose: that it believes its (first) camera has.
         novelty: how unlike training its images are, as in `ScenePrediction`; None where that is not known.
+        base_maps: on board, on the same grid; they are never sent. None where there are none.
     """
 
     features: Tensor
@@ -51,6 +54,7 @@ class EgoMaps:
     time: int
     pose: Pose
     novelty: float | None = None
+    base_maps: PlatformMaps | None = None
 
 
 class EgoObserver:
@@ -59,10 +63,15 @@ class EgoObserver:
     Args:
         model: the perception model, on any device.
         detects: whether boxes are wanted; without them the heads do not run.
+        base_maps: on board.
+
+    Raises:
+        ConfigError: there are base maps, and the model reads cameras only.
     """
 
-    def __init__(self, model: PerceptionModel, detects: bool = True) -> None:
+    def __init__(self, model: PerceptionModel, detects: bool = True, base_maps: Sequence[BaseMap] = ()) -> None:
         self.model, self.detects = model.eval(), detects
+        self._carried = CarriedMaps(model, base_maps)
         self.device = module_device(model)
         self._memory = MapMemory(model.config.history, model.config.interval)
 
@@ -89,11 +98,13 @@ class EgoObserver:
         views = [View(image, geometry, 0, 0) for image, geometry in zip(observations, geometries, strict=True)]
         with inference_autocast(self.device):
             maps = self.model.observe(Views.from_views(views, [grid], 1, [ground]).to(self.device))
+            base_maps = self._carried.place(grid, ground, time)
         features, visible = maps.features[0, 0].float(), maps.visible[0, 0]
-        self._memory.push(time, grid, self.model.fusion(features[None, None], visible[None, None]))
+        fused = self.model.fuse(PlatformMaps(features[None, None], visible[None, None], []).joined(base_maps))
+        self._memory.push(time, grid, fused)
         boxes = self._detect(time, grid, ground) if self.detects else empty_box_list()
         novelty = None if maps.novelty is None else float(maps.novelty[0, 0])
-        return EgoMaps(features, visible, grid, boxes, time, platform_pose(geometries[0]), novelty)
+        return EgoMaps(features, visible, grid, boxes, time, platform_pose(geometries[0]), novelty, base_maps)
 
     def _detect(self, time: int, grid: MapGrid, ground: Ground) -> BoxList:
         fused, present = self._memory.recall(time, grid)

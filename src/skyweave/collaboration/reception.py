@@ -78,6 +78,7 @@ def decode_received(
     time: int,
     errors: Sequence[PoseError] = (),
     ground: Ground | None = None,
+    base_maps: Sequence[PeerMap] = (),
 ) -> ReceivedFeatures:
     """Decode others' frames and bring them onto the ego's grid.
 
@@ -91,6 +92,7 @@ def decode_received(
         errors: of each frame's pose (`skyweave.collaboration.pose_alignment`); none: all poses are believed. What
             comes from a pose that is not trusted is left out.
         ground: on which maps lie; needed where there are errors.
+        base_maps: that the ego carries, on ``grid``; they come after the peers.
 
     Raises:
         ValueError: there are errors of poses, and no ground.
@@ -109,7 +111,7 @@ def decode_received(
         if boxes is not None:
             covered = _covered_share(boxes, peer.exact.cpu().numpy(), grid) >= MIN_COVERED_SHARE
             boxes_of_peers.append(_uncovered_boxes(boxes, covered, grid))
-    inputs = FusionInput.from_peers(ego, ego_visible, peers, model.strategy.box_channels)
+    inputs = FusionInput.from_peers(ego, ego_visible, [*peers, *base_maps], model.strategy.box_channels)
     return ReceivedFeatures(inputs, boxes_of_peers)
 
 

@@ -11,6 +11,7 @@ from skyweave.core.config import TaggedConfig
 from skyweave.core.malloc import keep_freed_memory
 from skyweave.core.registry import Registry
 from skyweave.fleet.perceivers.base import Perceiver
+from skyweave.fleet.perceivers.base_map_files import BaseMapConfig, open_base_maps
 
 
 class PerceiverConfig(TaggedConfig):
@@ -52,12 +53,14 @@ class IntermediateFusionConfig(PerceiverConfig):
         strategy: name of the fusion strategy; None: the one that it was trained for.
         threads: of the processor.
         full_resolution: read images as they are; else large ones are reduced to what the model's map can hold.
+        base_maps: orthorectified images on board, for a model that reads rasters; they are never sent.
     """
 
     weights: str
     strategy: str | None = None
     threads: int = 1
     full_resolution: bool = False
+    base_maps: list[BaseMapConfig] = field(default_factory=list)
 
     def prepare_process(self) -> None:
         """Give the process its threads, and let it keep the memory that the model frees."""
@@ -71,12 +74,13 @@ class IntermediateFusionConfig(PerceiverConfig):
 
         Raises:
             WeightsError: weights that are damaged, or of another model.
+            ConfigError: there are base maps, and the model reads cameras only.
         """
         from skyweave.collaboration.weights import load_collaborative_model
         from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 
         model = load_collaborative_model(self.weights, self.strategy)
-        return IntermediateFusionPerceiver(model, self.full_resolution)
+        return IntermediateFusionPerceiver(model, self.full_resolution, open_base_maps(self.base_maps))
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,13 @@ class LateFusionConfig(PerceiverConfig):
         weights: name or file of the model's weights.
         threads: of the processor.
         full_resolution: read images as they are; else large ones are reduced to what the model's map can hold.
+        base_maps: orthorectified images on board, for a model that reads rasters; they are never sent.
     """
 
     weights: str
     threads: int = 1
     full_resolution: bool = False
+    base_maps: list[BaseMapConfig] = field(default_factory=list)
 
     def prepare_process(self) -> None:
         """Give the process its threads, and let it keep the memory that the model frees."""
@@ -105,11 +111,16 @@ class LateFusionConfig(PerceiverConfig):
 
         Raises:
             WeightsError: weights that are damaged, or of another model.
+            ConfigError: there are base maps, and the model reads cameras only.
         """
         from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
         from skyweave.perception.weights import load_perception
 
-        return LateFusionPerceiver(load_perception(self.weights), full_resolution=self.full_resolution)
+        return LateFusionPerceiver(
+            load_perception(self.weights),
+            full_resolution=self.full_resolution,
+            base_maps=open_base_maps(self.base_maps),
+        )
 
 
 @dataclass(frozen=True)

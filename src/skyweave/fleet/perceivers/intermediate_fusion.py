@@ -13,7 +13,7 @@ from skyweave.core.errors import FleetError
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.image_reduction import ImageReducer
 from skyweave.perception.results import Detections, ScenePrediction
-from skyweave.recordings.recording import Frame
+from skyweave.recordings.recording import BaseMap, Frame
 from skyweave.wire import EntropyTables, FrameContent
 
 
@@ -36,17 +36,21 @@ class IntermediateFusionPerceiver:
     Args:
         model: with frozen tables where features travel.
         full_resolution: read images as they are, however large they are.
+        base_maps: on board.
 
     Raises:
+        ConfigError: there are base maps, and the model reads cameras only.
         FleetError: a strategy whose features have no coded form, or tables that are not frozen.
     """
 
-    def __init__(self, model: CollaborativeModel, full_resolution: bool = False) -> None:
+    def __init__(
+        self, model: CollaborativeModel, full_resolution: bool = False, base_maps: Sequence[BaseMap] = ()
+    ) -> None:
         if model.strategy.sends_uncoded:
             raise FleetError(f"strategy {model.config.strategy!r} sends uncoded features, which do not travel")
         if model.sends_features and model.tables is None:
             raise FleetError("the model's entropy tables are not frozen; finish its training")
-        self.agent = Agent(model)
+        self.agent = Agent(model, base_maps)
         config = model.perception.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self._reducer = ImageReducer(self.resolution, not full_resolution)

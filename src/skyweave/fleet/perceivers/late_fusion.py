@@ -18,11 +18,12 @@ from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
 from skyweave.fleet.perceivers.box_scene import EgoScene, correct_pose_error, fuse_boxes
 from skyweave.fleet.perceivers.image_reduction import ImageReducer
+from skyweave.perception.carried_maps import CarriedMaps
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import decode_maps
 from skyweave.perception.results import ScenePrediction
 from skyweave.perception.views import Views
-from skyweave.recordings.recording import Frame
+from skyweave.recordings.recording import BaseMap, Frame
 from skyweave.wire import FrameContent
 
 
@@ -33,12 +34,23 @@ class LateFusionPerceiver(BoxMessages):
         model: trained; its fusion sees the ego only.
         grid: the map, where it is agreed on; None: around where the platform looks, moving with it.
         full_resolution: read images as they are, however large they are.
+        base_maps: on board.
+
+    Raises:
+        ConfigError: there are base maps, and the model reads cameras only.
     """
 
-    def __init__(self, model: PerceptionModel, grid: MapGrid | None = None, full_resolution: bool = False) -> None:
+    def __init__(
+        self,
+        model: PerceptionModel,
+        grid: MapGrid | None = None,
+        full_resolution: bool = False,
+        base_maps: Sequence[BaseMap] = (),
+    ) -> None:
         config = model.config
         super().__init__(config.categories, config.interval)
         self.model, self.grid, self.resolution = model.eval(), grid, config.map.resolution
+        self._carried = CarriedMaps(model, base_maps)
         self._memory = MapMemory(config.history, config.interval)
         self._reducer = ImageReducer(self.resolution, not full_resolution)
         self._aligners = PoseAligners()
@@ -63,6 +75,7 @@ class LateFusionPerceiver(BoxMessages):
         device = module_device(model)
         with inference_autocast(device):
             maps = model.observe(Views.from_views(views, [grid], 1, [place.ground]).to(device))
+            maps = maps.joined(self._carried.place(grid, place.ground, frame.time))
             self._memory.push(frame.time, grid, model.fuse(maps))
             outputs = model.perceive(*self._memory.recall(frame.time, grid))
         scene = decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0]

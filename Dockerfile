@@ -9,8 +9,10 @@ ENV UV_COMPILE_BYTECODE=1
 RUN pip install --no-cache-dir uv==0.13.9 hatchling==1.33.0 build==1.6.1
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./
+ARG EXTRAS="--extra geo --extra link"
+# hadolint ignore=SC2086
 RUN uv venv /opt/skyweave \
-    && uv pip compile --quiet --torch-backend cpu --constraint constraints.txt --extra geo --extra link \
+    && uv pip compile --quiet --torch-backend cpu --constraint constraints.txt ${EXTRAS} \
         pyproject.toml --output-file /tmp/requirements.txt \
     && uv pip install --no-cache --python /opt/skyweave --torch-backend cpu --requirement /tmp/requirements.txt
 COPY configs configs

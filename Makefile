@@ -13,7 +13,7 @@ TORCHGEO_BENCH := .venv-torchgeo-bench
 NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format coverage docs dist chaos bench test-interop test-terratorch test-torchgeo-bench test-nuscenes clean
+.PHONY: help demo test test-fast lint format coverage docs dist chaos bench test-interop test-terratorch test-torchgeo-bench test-nuscenes test-ray clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ test-torchgeo-bench: $(TORCHGEO_BENCH)/.torchgeo-bench  ## torchgeo-bench runs o
 
 test-nuscenes: $(VENV)/.development $(NUSCENES)/.nuscenes  ## the ordinary nuscenes-devkit (numpy < 2) opens our recordings
 	SKYWEAVE_NUSCENES_PYTHON=$(NUSCENES)/bin/python $(BIN)/pytest -m interop tests/interop/test_nuscenes_devkit.py $(PYTEST_ARGS)
+
+test-ray: $(VENV)/.development  ## archives on a Ray cluster of this machine, whose head and workers are killed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/pytest -m interop tests/inference/test_archive_on_ray.py $(PYTEST_ARGS)
 
 clean:  ## remove the environments, caches and the demo
 	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(TORCHGEO_BENCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.xml build dist site

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from rasterio.control import GroundControlPoint
 
 SENTINEL2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 METRES = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B01": 60, "B09": 60, "B10": 60}
@@ -206,3 +207,90 @@ def pack_tar(product: Path) -> Path:
         for path in sorted(product.iterdir()):
             file.add(path, path.name)
     return archive
+
+
+SENTINEL1_MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
+<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1" xmlns:safe="http://www.esa.int/safe/sentinel-1.0">
+  <metadataSection>
+    <metadataObject ID="acquisitionPeriod"><metadataWrap><xmlData><safe:acquisitionPeriod>
+      <safe:startTime>2024-06-01T05:35:12.345678</safe:startTime>
+    </safe:acquisitionPeriod></xmlData></metadataWrap></metadataObject>
+  </metadataSection>
+  <dataObjectSection>
+{files}
+  </dataObjectSection>
+</xfdu:XFDU>
+"""
+SENTINEL1_SHAPE = (160, 220)
+
+
+def ground_of_sentinel1(row, column):
+    """Return longitude and latitude of pixels of `write_sentinel1`: a slanted grid with the bend of a hill."""
+    bend = 6e-4 * np.exp(-((row - 80.0) ** 2 + (column - 110.0) ** 2) / 3000)
+    return 9.0 + 1.2e-4 * column - 2e-5 * row + bend, 48.0 - 2e-5 * column - 9e-5 * row
+
+
+def backscatter(longitude, latitude):
+    """Return linear sigma nought of the ground of `write_sentinel1`."""
+    return 0.06 + 0.03 * np.sin((longitude - 9) * 600) * np.cos((latitude - 48) * 700)
+
+
+def factor_of_calibration(row, column):
+    """Return A of ``sigma nought = (stored / A) ** 2`` in `write_sentinel1`."""
+    return 600.0 - 0.8 * column + 0.1 * row
+
+
+def write_sentinel1(folder: Path, kind="grd") -> Path:
+    """Write a Sentinel-1 product of two polarisations, VH a fifth of VV; the first columns are no data.
+
+    Args:
+        folder: in which its folder is made.
+        kind: of the product: ``grd`` or another.
+
+    Returns:
+        The product's folder.
+    """
+    product = folder / "S1A_IW_GRDH_1SDV_20240601T053512_20240601T053537_054123_069500_ABCD.SAFE"
+    rows, columns = SENTINEL1_SHAPE
+    row, column = np.mgrid[:rows, :columns].astype(float)
+    sigma = backscatter(*ground_of_sentinel1(row + 0.5, column + 0.5))
+    points = [
+        GroundControlPoint(r, c, *map(float, ground_of_sentinel1(r, c)), 0.0)
+        for r in np.linspace(0, rows, 11)
+        for c in np.linspace(0, columns, 16)
+    ]
+    hrefs = []
+    for number, (polarisation, share) in enumerate((("vh", 0.2), ("vv", 1.0)), start=1):
+        stem = f"s1a-iw-{kind}-{polarisation}-20240601t053512-20240601t053537-054123-069500-00{number}"
+        stored = np.round(np.sqrt(sigma * share) * factor_of_calibration(row, column))
+        stored[:, :9] = 0
+        measurement = product / "measurement" / f"{stem}.tiff"
+        measurement.parent.mkdir(parents=True, exist_ok=True)
+        with rasterio.open(
+            measurement, "w", driver="GTiff", height=rows, width=columns, count=1, dtype="uint16", gcps=points,
+            crs="EPSG:4326",
+        ) as dataset:  # fmt: skip
+            dataset.write(stored.astype("uint16"), 1)
+        annotation = product / "annotation" / f"{stem}.xml"
+        (annotation.parent / "calibration").mkdir(parents=True, exist_ok=True)
+        annotation.write_text(
+            "<product><imageAnnotation><imageInformation><rangePixelSpacing>1.0e+01</rangePixelSpacing>"
+            f"<numberOfSamples>{columns}</numberOfSamples><numberOfLines>{rows}</numberOfLines>"
+            "</imageInformation></imageAnnotation></product>"
+        )
+        (annotation.parent / "calibration" / f"calibration-{stem}.xml").write_text(_calibration(rows, columns))
+        hrefs += [f"./measurement/{stem}.tiff", f"./annotation/{stem}.xml"]
+    files = [f'<dataObject><byteStream><fileLocation href="{href}"/></byteStream></dataObject>' for href in hrefs]
+    (product / "manifest.safe").write_text(SENTINEL1_MANIFEST.format(files="\n".join(files)))
+    return product
+
+
+def _calibration(rows: int, columns: int) -> str:
+    pixels = np.append(np.arange(0, columns - 1, 40), columns - 1)
+    vectors = [
+        f'<calibrationVector><line>{line}</line><pixel count="{len(pixels)}">{" ".join(map(str, pixels))}</pixel>'
+        f"<sigmaNought>{' '.join(f'{value:.6e}' for value in factor_of_calibration(line, pixels))}</sigmaNought>"
+        "</calibrationVector>"
+        for line in (0, 50, 100, rows - 1)
+    ]
+    return f"<calibration><calibrationVectorList>{''.join(vectors)}</calibrationVectorList></calibration>"

@@ -37,6 +37,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.core.signals",
     "skyweave.data.reading_options",
     "skyweave.fleet.page_arguments",
+    "skyweave.inference.archive.arguments",
     "skyweave.inference.scene_arguments",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily

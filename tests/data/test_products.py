@@ -6,8 +6,17 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform
 
-from fabricated_products import CORNER, pack_tar, pack_zip, write_landsat, write_sentinel2
+from fabricated_products import (
+    CORNER,
+    backscatter,
+    pack_tar,
+    pack_zip,
+    write_landsat,
+    write_sentinel1,
+    write_sentinel2,
+)
 from skyweave.cli.main import main
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import get_sensor
@@ -183,3 +192,39 @@ def test_inspect_names_the_command_that_reads_it(surface, capsys) -> None:
 def test_view_shows_a_product(surface, tmp_path, capsys) -> None:
     assert main(["view", str(surface), "--png", str(tmp_path / "view.png")]) == 0
     assert "120 x 120" in capsys.readouterr().out
+
+
+def test_radar_is_calibrated_and_lies_where_its_control_points_say(tmp_path) -> None:
+    product = write_sentinel1(tmp_path)
+    sensor = get_sensor("sentinel1-grd")
+    for path in (product, pack_zip(product)):
+        image = open_image(path, sensor, unit="file")
+        assert image.unit == "power" and image.ground_sample_distance == 10
+        seen = image.read()
+        assert seen.geometry.crs == "EPSG:32632"
+        a, _, c, _, e, f = seen.geometry.affine
+        rows, columns = np.nonzero(seen.valid.all(0))
+        longitude, latitude = map(
+            np.array, transform(seen.geometry.crs, "EPSG:4326", c + a * (columns + 0.5), f + e * (rows + 0.5))
+        )
+        expected = 10 * np.log10(backscatter(longitude, latitude))
+        values = seen.pixels[:, rows, columns]
+        assert len(rows) > 25_000
+        assert np.percentile(np.abs(values[0] - expected), 99) < 0.12
+        assert np.percentile(np.abs(values[1] - expected - 10 * np.log10(0.2)), 99) < 0.15
+    whole = image.read()
+    part = image.read((31, 57, 60, 45))
+    np.testing.assert_array_equal(part.pixels, whole.window(31, 57, 60, 45).pixels)
+
+
+def test_radar_of_other_kinds_and_without_calibration_is_refused(tmp_path) -> None:
+    sensor = get_sensor("sentinel1-grd")
+    with pytest.raises(DataError, match="but SLC; download a GRD"):
+        open_image(write_sentinel1(tmp_path / "a", "slc"), sensor, unit="file")
+    product = write_sentinel1(tmp_path / "b")
+    with pytest.raises(DataError, match="declare unit power"):
+        open_image(product, sensor, unit="db")
+    product = write_sentinel1(tmp_path / "c")
+    next(product.rglob("calibration-*vv*.xml")).unlink()
+    with pytest.raises(DataError, match=r"calibration-s1a-iw-grd-vv-.*is not there"):
+        open_image(product / "manifest.safe", sensor, unit="file")

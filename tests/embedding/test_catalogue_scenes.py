@@ -18,11 +18,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from fabricated_archive import open_inline_pool
 from fabricated_catalogue import COLLECTION, bounding_box, read_items, write_catalogue
 from skyweave.cli.main import main
 from skyweave.inference.validation import validate_output
 
 BANDS = ("--sensor", "sentinel2-l2a", "--bands", "red,nir,swir16")
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skyweave.inference.archive.archive_run.open_pool", open_inline_pool)
 
 
 def embed(catalogue: str | Path, folder: Path, *options: str, unit: str = "catalogue") -> int:
@@ -38,7 +44,7 @@ def test_every_day_is_a_scene_and_none_is_done_twice(tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert embed(catalogue, folder, *options) == 0
     out = capsys.readouterr().out
-    assert f"{COLLECTION}_2024-05-01.tif: done before" in out and f"{COLLECTION}_2024-05-11.tif: 100% valid" in out
+    assert f"{COLLECTION}_2024-05-11.tif: 100% valid" in out and "1 scenes embedded, 1 done before, 0 failed" in out
     assert not list((folder / ".scenes").iterdir())
     collection = pystac.Collection.from_file(str(folder / "collection.json"))
     items = sorted(collection.get_items(), key=lambda item: item.id)
@@ -60,7 +66,8 @@ def test_what_fails_is_named_and_the_rest_is_embedded(tmp_path: Path, capsys: py
     assert embed(catalogue, tmp_path / "out", "--json") == 3
     captured = capsys.readouterr()
     assert "no asset for nir" in captured.err
-    assert [bool(entry["failure"]) for entry in json.loads(captured.out)] == [False, True]
+    report = json.loads(captured.out)
+    assert report["computed"] == 1 and [row["name"] for row in report["failed"]] == [f"{COLLECTION}_2024-05-11"]
     assert embed(catalogue, tmp_path / "late", "--datetime", "2024-05-11") == 2
     assert "no scene could be embedded" in capsys.readouterr().err
 
@@ -69,7 +76,7 @@ def test_options_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
     for options, message in (
         (["--stac", "x"], "needs --into"),
         (["--stac", "x", "--into", str(tmp_path / "o"), "--acquired", "2024"], "--acquired is for one scene"),
-        ([], "give SCENE and -o OUT.tif, or --stac URL"),
+        ([], "give SCENE and -o OUT.tif, or --list or --stac"),
     ):
         assert main(["embed", *BANDS, "--unit", "catalogue", *options]) == 2
         assert message in capsys.readouterr().err

@@ -77,6 +77,7 @@ EXTRAS = {
     "rosbags": "ros",
     "av": "video",
     "usearch": "search",
+    "ray": "ray",
     "pymavlink": "telemetry",
     "pyulog": "telemetry",
     "mcap": "record",

@@ -1,24 +1,23 @@
 """Scenes of a STAC catalogue to maps of features: each is found, composed, embedded and described, once."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from skyweave.backbone import Encoder
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.stac import CatalogueQuery, SceneGroup, compose_scene, group_items, plan_grid, search_items
-from skyweave.embedding.config import CatalogConfig, EmbeddedScene, EmbeddingConfig
+from skyweave.embedding.config import CatalogConfig, EmbeddingConfig
 from skyweave.embedding.scene import embed_scene
-from skyweave.inference import WRITERS
+from skyweave.inference.archive import SceneJob, SceneResult, hash_content
+from skyweave.inference.archive.job import ReportShare
 from skyweave.inference.stac.item import format_time
 
 SCENES_FOLDER = ".scenes"
 """Of composed scenes, which are removed when they are embedded."""
-
-ReportStage = Callable[[str, int, int], None]
-"""Called with what is done, how far, and of how much."""
+COMPOSING_SHARE = 0.3
+"""Of the time of a scene that reading its items takes, for progress."""
 
 
 @dataclass(frozen=True)
@@ -41,82 +40,95 @@ class CatalogueConfig:
 
 
 @dataclass(frozen=True)
-class SceneOutcome:
-    """What became of one scene.
+class CatalogueScenes:
+    """Scenes that items of a catalogue make.
 
     Attributes:
-        name: of the scene.
-        path: of its output.
-        scene: what was written; None: it was there before, or failed.
-        failure: why it failed; None: it did not.
-        notes: what a user should know.
-    """
-
-    name: str
-    path: Path
-    scene: EmbeddedScene | None = None
-    failure: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-def embed_catalogue(
-    query: CatalogueQuery,
-    folder: Path,
-    encoder: Encoder,
-    sensor: Sensor,
-    config: CatalogueConfig,
-    embedding: EmbeddingConfig,
-    model_name: str = "unnamed",
-    progress: ReportStage | None = None,
-) -> Iterator[SceneOutcome]:
-    """Embed the scenes of a catalogue one after the other; yield each outcome.
-
-    Outputs and their STAC collection lie in one folder. A scene that is there is not done again, one that was begun
-    goes on, and one that fails is named while the others go on.
-
-    Args:
         query: which items.
-        folder: of outputs.
-        encoder: in evaluation mode.
+        folder: of outputs and their STAC collection.
         sensor: with the bands that are wanted.
         config: how items become scenes.
-        embedding: how scenes are embedded and stored.
-        model_name: recorded in the outputs.
-        progress: called with what is done, how far and of how much.
+    """
+
+    query: CatalogueQuery
+    folder: Path
+    sensor: Sensor
+    config: CatalogueConfig
+
+    def embed(
+        self, encoder: Encoder, embedding: EmbeddingConfig, model_name: str, job: SceneJob, report: ReportShare
+    ) -> SceneResult:
+        """Compose a scene, embed it and describe it in the collection.
+
+        Args:
+            encoder: in evaluation mode.
+            embedding: how scenes are embedded and stored.
+            model_name: recorded in the output.
+            job: with the items.
+            report: called with the share that is done.
+
+        Raises:
+            DataError: the items cannot be read, or the sensor has no unit without scale.
+            ConfigError: as of `embed_scene`.
+        """
+        import pystac
+
+        group = SceneGroup(job.name, tuple(map(pystac.Item.from_dict, job.items)))
+        staged, notes = self._compose(group, job, lambda done, total: report(COMPOSING_SHARE * done / total))
+        scene = embed_scene(
+            staged,
+            job.output,
+            encoder,
+            self.sensor,
+            unit=self.config.unit or physical_unit(self.sensor),
+            config=embedding,
+            catalog=_describe(group, self.folder, self.config.licence),
+            model_name=model_name,
+            progress=lambda done, total: report(COMPOSING_SHARE + (1 - COMPOSING_SHARE) * done / total),
+        )
+        staged.unlink()
+        files = (scene.path, scene.item) if scene.item else (scene.path,)
+        return SceneResult(files, scene.failures, (*notes, *scene.notes), {"valid_fraction": scene.valid_fraction})
+
+    def _compose(
+        self, group: SceneGroup, job: SceneJob, progress: Callable[[int, int], None]
+    ) -> tuple[Path, tuple[str, ...]]:
+        """Return the composed scene of a group; one that is there is whole, and of the same items and options."""
+        path = self.folder / SCENES_FOLDER / f"{group.name}.{job.key[:12]}.tif"
+        if path.exists():
+            return path, ()
+        config = self.config
+        grid = plan_grid(group.items, self.query.bbox, config.resolution or self.sensor.ground_sample_distance)
+        notes = compose_scene(
+            group,
+            self.sensor,
+            grid,
+            path,
+            scaled=config.unit is None,
+            mask_clouds=config.mask_clouds,
+            progress=progress,
+        )
+        return path, notes
+
+
+def plan_catalogue(scenes: CatalogueScenes, suffix: str, made_by: str) -> list[SceneJob]:
+    """Return a job for each scene of a catalogue.
+
+    Args:
+        scenes: of the catalogue.
+        suffix: of an output's name.
+        made_by: hash of all but the items that an output is made from.
 
     Raises:
-        DataError: the catalogue cannot be read or has no such items; or the sensor has no unit without scale.
-        ConfigError: as of `embed_scene`.
+        DataError: the catalogue cannot be read or has no such items.
     """
-    report = progress or (lambda what, done, total: None)
-    unit = config.unit or physical_unit(sensor)
-    writer = WRITERS[embedding.format or "geotiff"]
-    groups = group_items(search_items(query), config.composite)
-    embedding = replace(embedding, format=embedding.format or "geotiff")
-    for number, group in enumerate(groups, start=1):
-        output = folder / f"{group.name}{writer.suffixes[0]}"
-        if output.exists() and (folder / group.name / f"{group.name}.json").exists():
-            yield SceneOutcome(group.name, output)
-            continue
-        what = f"scene {number} of {len(groups)}, {group.name}"
-        try:
-            staged, notes = _compose(group, query, folder, sensor, config, partial(report, f"{what}: reading"))
-            scene = embed_scene(
-                staged,
-                output,
-                encoder,
-                sensor,
-                unit=unit,
-                config=embedding,
-                catalog=_describe(group, folder, config.licence),
-                model_name=model_name,
-                progress=partial(report, f"{what}: embedding"),
-            )
-        except (DataError, OSError) as error:
-            yield SceneOutcome(group.name, output, failure=str(error))
-            continue
-        staged.unlink()
-        yield SceneOutcome(group.name, output, scene, notes=(*notes, *scene.notes))
+    jobs = []
+    for group in group_items(search_items(scenes.query), scenes.config.composite):
+        items = tuple(item.to_dict(transform_hrefs=False) for item in group.items)
+        output = scenes.folder / f"{group.name}{suffix}"
+        inputs = tuple(item.get_self_href() or item.id for item in group.items)
+        jobs.append(SceneJob(group.name, inputs, output, hash_content([made_by, items]), items=items))
+    return jobs
 
 
 def physical_unit(sensor: Sensor) -> str:
@@ -134,24 +146,6 @@ def physical_unit(sensor: Sensor) -> str:
             return encoding.name
     names = ", ".join(encoding.name for encoding in sensor.encodings)
     raise DataError(f"{sensor.name} has no unit of plain values for --unit catalogue; declare one of: {names}")
-
-
-def _compose(
-    group: SceneGroup,
-    query: CatalogueQuery,
-    folder: Path,
-    sensor: Sensor,
-    config: CatalogueConfig,
-    progress: Callable[[int, int], None],
-) -> tuple[Path, tuple[str, ...]]:
-    """Return the composed scene of a group; one that is there is whole."""
-    path = folder / SCENES_FOLDER / f"{group.name}.tif"
-    if path.exists():
-        return path, ()
-    grid = plan_grid(group.items, query.bbox, config.resolution or sensor.ground_sample_distance)
-    scaled = config.unit is None
-    notes = compose_scene(group, sensor, grid, path, scaled=scaled, mask_clouds=config.mask_clouds, progress=progress)
-    return path, notes
 
 
 def _describe(group: SceneGroup, folder: Path, licence: str | None) -> CatalogConfig:

@@ -7,6 +7,7 @@ import sys
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
 from skyweave.data.reading_options import add_reading_arguments, read_declarations
+from skyweave.inference.archive.arguments import add_archive_arguments
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
@@ -27,14 +28,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Embed a raster of any size: a GeoTIFF, or a file of another format, whose pixels are the features "
         "of the scene's patches. Killed, the same command goes on where it stopped.",
         epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units. Exit "
-        "code 3: a part of the scene could not be read; the rest is written.",
+        "code 3: a scene or a part of one could not be read; the rest is written.",
     )
     parser.add_argument(
         "scene",
         nargs="*",
         metavar="SCENE",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
-        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files; several of one ground "
+        "Sentinel or Landsat), or a path with {band} where bands are separate files; several of one ground "
         "(dates, sensors) become one map on the grid of the first",
     )
     parser.add_argument(
@@ -73,6 +74,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--acquired", metavar="DATE[/DATE]", help="when the scene was taken, for --catalog (default: as it says)"
     )
+    add_archive_arguments(parser)
     _add_catalogue_arguments(parser)
     parser.add_argument("--licence", metavar="SPDX", help="of the collection, such as CC-BY-4.0 (default: various)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -81,9 +83,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_catalogue_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is taken from a catalogue instead of a file."""
-    group = parser.add_argument_group("scenes of a STAC catalogue, instead of SCENE and -o")
+    group = parser.add_argument_group("scenes of a STAC catalogue, instead of --list")
     group.add_argument("--stac", metavar="URL", help="address of a STAC API, or address or file of a static catalogue")
-    group.add_argument("--into", type=OutputFolder(), metavar="FOLDER", help="folder of outputs and their catalogue")
     group.add_argument("--collection", action="append", default=[], metavar="NAME", help="of items; may be repeated")
     group.add_argument(
         "--bbox", type=float, nargs=4, metavar=("WEST", "SOUTH", "EAST", "NORTH"), help="what is embedded, in degrees"
@@ -109,12 +110,12 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: neither a scene with its output nor a catalogue with its folder is given.
     """
     bound_memory()
-    if args.stac is not None:
-        from skyweave.embedding.catalogue_run import run_catalogue
+    if args.list is not None or args.stac is not None:
+        from skyweave.embedding.archive_run import run_archive
 
-        return run_catalogue(args)
+        return run_archive(args)
     if not args.scene or args.output is None:
-        raise ConfigError("give SCENE and -o OUT.tif, or --stac URL and --into FOLDER")
+        raise ConfigError("give SCENE and -o OUT.tif, or --list or --stac with --into FOLDER")
     _refuse_unused(args)
     from skyweave.data.raster_files import check_raster_exists
 

@@ -167,11 +167,19 @@ def _name_bands(source: SceneSource, width: int, channels: int) -> tuple[str, ..
     features = tuple(f"feature {channel:03d}" for channel in range(width))
     if channels == width:
         return features
-    dates = ["" if scene.time is None else str(np.datetime64(scene.time, "ns"))[:10] for scene in source.images]
+    return tuple(f"{label} {feature}" for label in _label_scenes(source) for feature in features)
+
+
+def _label_scenes(source: SceneSource) -> list[str]:
+    """Return dates of scenes, else sensors, else numbers: the first of these by which they differ."""
+    dates = [_format_date(scene.time) for scene in source.images]
     sensors = [scene.sensor.name for scene in source.images]
     numbers = [str(number) for number in range(1, len(source.images) + 1)]
-    labels = next(names for names in (dates, sensors, numbers) if len(set(names)) == len(names) and all(names))
-    return tuple(f"{label} {feature}" for label in labels for feature in features)
+    return next(names for names in (dates, sensors, numbers) if len(set(names)) == len(names) and all(names))
+
+
+def _format_date(time: int | None) -> str:
+    return "" if time is None else str(np.datetime64(time, "ns"))[:10]
 
 
 def _notes(source: SceneSource, valid_patches: int) -> list[str]:

@@ -40,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "file",
         help="any raster that GDAL opens (a file, a subdataset's name, a URL), a path with {band} where bands are "
-        "separate files, a product (the folder, zip or tar of Sentinel-2 or Landsat), or the folder of a recording",
+        "separate files, a product (the folder, zip or tar of Sentinel or Landsat), or the folder of a recording",
     )
     parser.add_argument("--sensor", action="append", default=[], metavar="NAME", help="compare with this sensor only")
     parser.add_argument("--all", action="store_true", help=f"show every band, not the first {MAX_BANDS}; every scene")

@@ -44,18 +44,22 @@ def describe_landsat(members: ProductMembers, marker: str) -> Product:
         raise DataError(f"{label} is of collection {contents.get('COLLECTION_NUMBER')}, not 02; download that")
     level = 2 if contents.get("PROCESSING_LEVEL", "").startswith("L2") else 1
     folder = marker.rpartition("/")[0]
-    bands = []
-    for key, file in contents.items():
-        name = f"{folder}/{file}".lstrip("/")
-        rule = next((rule for rule in RESCALING[level] if re.fullmatch(rule[0], key)), None)
-        if rule is not None and members.has(name):
-            bands.append(_band(groups, key, rule, members.gdal_name(name), label))
+    bands = [
+        _band(groups, key, rule, members.gdal_name(name), label)
+        for key, file in contents.items()
+        if members.has(name := f"{folder}/{file}".lstrip("/")) and (rule := _find_rule(key, level)) is not None
+    ]
     image = groups.get("IMAGE_ATTRIBUTES", {})
     sensor = f"landsat8-l{level}" if image.get("SPACECRAFT_ID") in OPERATIONAL_LAND_IMAGER else None
     return Product(tuple(bands), sensor, _time(image), _quality(members, contents, folder))
 
 
 LAYOUT = ProductLayout(r".+_MTL\.txt", describe_landsat)
+
+
+def _find_rule(key: str, level: int) -> tuple[str, str, str, str] | None:
+    """Return how the file under a key of the contents is rescaled; None where it is no band."""
+    return next((rule for rule in RESCALING[level] if re.fullmatch(rule[0], key)), None)
 
 
 def _parse_groups(text: str) -> Groups:

@@ -115,10 +115,16 @@ def _list_folder(path: Path) -> ProductMembers:
 def _list_archive(path: Path, size: int, modified: int) -> tuple[str, ...]:
     """Return the files in an archive; none where it is damaged: GDAL says so."""
     try:
-        if path.suffix.casefold() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                return tuple(name for name in archive.namelist() if not name.endswith("/"))
-        with tarfile.open(path) as archive:
-            return tuple(member.name for member in archive if member.isfile())
+        return _list_zip(path) if path.suffix.casefold() == ".zip" else _list_tar(path)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError):
         return ()
+
+
+def _list_zip(path: Path) -> tuple[str, ...]:
+    with zipfile.ZipFile(path) as archive:
+        return tuple(name for name in archive.namelist() if not name.endswith("/"))
+
+
+def _list_tar(path: Path) -> tuple[str, ...]:
+    with tarfile.open(path) as archive:
+        return tuple(member.name for member in archive if member.isfile())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skyweave.core.errors import DataError
 from skyweave.core.registry import Registry
+from skyweave.data.products.gains import GainGrid
 from skyweave.data.products.members import ProductMembers, list_members
 
 
@@ -22,6 +23,8 @@ class ProductBand:
         offset: see above, in the unit of the values.
         nodata: stored value that means no data.
         unit: of the values, where the product names it (``power``).
+        gain: of calibration: the value is ``stored ** 2`` times this, and is not stored as it is; None: it is.
+        metres: pixel side on a map, of files that control points place.
     """
 
     name: str
@@ -30,6 +33,8 @@ class ProductBand:
     offset: float = 0.0
     nodata: float | None = 0.0
     unit: str | None = None
+    gain: GainGrid | None = None
+    metres: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,13 @@ class ProductLayout:
     describe: Callable[[ProductMembers, str], Product]
 
 
+METADATA_SUFFIXES = (".xml", ".txt", ".safe")
 LAYOUTS: Registry[ProductLayout] = Registry(
     "product_layouts",
     "layout of products",
     {
         "sentinel2": "skyweave.data.products.sentinel2:LAYOUT",
+        "sentinel1": "skyweave.data.products.sentinel1:LAYOUT",
         "landsat": "skyweave.data.products.landsat:LAYOUT",
     },
 )
@@ -106,20 +113,33 @@ def find_product(path: str | Path) -> Product | None:
         DataError: its metadata are damaged or incomplete, or it is several products.
     """
     place = Path(str(path))
-    by_metadata = place.suffix.casefold() in (".xml", ".txt", ".safe") and place.is_file()
+    by_metadata = _is_metadata(place)
     members = list_members(place.parent if by_metadata else place)
     if members is None:
         return None
+    if by_metadata:
+        members = ProductMembers(members.path, (place.name,))
     for name in LAYOUTS:
         layout = LAYOUTS[name]
-        markers = members.find(re.compile(layout.marker))
-        if by_metadata:
-            markers = [marker for marker in markers if marker == place.name]
-        if len(markers) > 1:
-            raise DataError(f"{path} holds {len(markers)} products, {markers[0]} and {markers[1]}; give one of them")
-        if markers:
-            return _describe(layout, members, markers[0], _time_of_change(members.path, markers[0]))
+        marker = _find_marker(layout, members)
+        if marker is not None:
+            return _describe(layout, members, marker, _time_of_change(members.path, marker))
     return None
+
+
+def _is_metadata(path: Path) -> bool:
+    """Return whether a path may be of a product's metadata."""
+    return path.suffix.casefold() in METADATA_SUFFIXES and path.is_file()
+
+
+def _find_marker(layout: ProductLayout, members: ProductMembers) -> str | None:
+    """Return the file that makes a folder or archive a product of a layout; None where it is none."""
+    markers = members.find(re.compile(layout.marker))
+    if len(markers) > 1:
+        raise DataError(
+            f"{members.path} holds {len(markers)} products, {markers[0]} and {markers[1]}; give one of them"
+        )
+    return markers[0] if markers else None
 
 
 def _time_of_change(path: Path, marker: str) -> int:

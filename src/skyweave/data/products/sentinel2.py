@@ -5,7 +5,7 @@ processing baseline 04.00 on, stored values have an offset, which the metadata g
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
 from skyweave.core.errors import DataError
@@ -17,6 +17,7 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "
 """In the order of the numbers that the metadata give to bands."""
 METRES = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B01": 60, "B09": 60, "B10": 60}  # the others: 20
 CLASSES = "SCL"
+WORST = (True, 1 << 30)
 FIRST_BASELINE_WITH_OFFSETS = 4.0
 IMAGE_NAME = re.compile(r".*_(B\d[\dA]|SCL)(?:_(\d\d)m)?")
 
@@ -36,7 +37,7 @@ def describe_sentinel2(members: ProductMembers, marker: str) -> Product:
         metadata = ElementTree.fromstring(members.read(marker))
     except ElementTree.ParseError as error:
         raise DataError(f"{label} is damaged ({error}); download the product again") from error
-    files = _find_files(members, marker, metadata, label)
+    files = _choose_files(_list_files(members, marker, metadata), label)
     quantification = _number(metadata, label, "QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
     offsets = _offsets(metadata, label)
     nodata = next((float(value) for name, value in _special_values(metadata) if name == "NODATA"), 0.0)
@@ -53,21 +54,28 @@ def describe_sentinel2(members: ProductMembers, marker: str) -> Product:
 LAYOUT = ProductLayout(r"MTD_MSIL(1C|2A)\.xml", describe_sentinel2)
 
 
-def _find_files(members: ProductMembers, marker: str, metadata: ElementTree.Element, label: str) -> dict[str, str]:
-    """Return the file of each band that is there, in its own resolution before others, finer before coarser ones."""
+def _list_files(
+    members: ProductMembers, marker: str, metadata: ElementTree.Element
+) -> Iterator[tuple[str, tuple[bool, int], str]]:
+    """Yield band, preference (the smaller the better) and GDAL's name of each image that is there."""
     folder = marker.rpartition("/")[0]
-    chosen: dict[str, tuple[tuple[bool, int], str]] = {}
     for entry in metadata.iterfind(".//IMAGE_FILE"):
         name = f"{folder}/{entry.text}.jp2".lstrip("/")
         match = IMAGE_NAME.fullmatch(entry.text or "")
-        if match is None or not members.has(name):
-            continue
-        band, metres = match[1], int(match[2] or 0)
-        preference = metres != METRES.get(band, 20), metres
-        if band in chosen and chosen[band][0] == preference:
+        if match is not None and members.has(name):
+            band, metres = match[1], int(match[2] or 0)
+            yield band, (metres != METRES.get(band, 20), metres), members.gdal_name(name)
+
+
+def _choose_files(images: Iterable[tuple[str, tuple[bool, int], str]], label: str) -> dict[str, str]:
+    """Return the file of each band, in its own resolution before others, finer before coarser ones."""
+    chosen: dict[str, tuple[tuple[bool, int], str]] = {}
+    for band, preference, name in images:
+        best = chosen.get(band, (WORST, ""))[0]
+        if preference == best:
             raise DataError(f"{label} lists several granules, each with a band {band}; give a product of one granule")
-        if band not in chosen or preference < chosen[band][0]:
-            chosen[band] = preference, members.gdal_name(name)
+        if preference < best:
+            chosen[band] = preference, name
     return {band: name for band, (_, name) in chosen.items()}
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from skyweave.core.errors import DataError
+from skyweave.data.products.gains import GainGrid
 from skyweave.data.products.product import Product, ProductBand, QualityBand
+from skyweave.data.products.warping import ControlPoint, add_control_points, plan_map_grid, warp_raster
 
 RESAMPLING = "bilinear"
 """Of bands on a coarser grid; pixels without data have no weight."""
@@ -21,7 +23,7 @@ class _Grid:
     affine: tuple[float, ...]
     crs: str
     dtype: str
-    points: tuple[tuple[float, float, float, float, float], ...] = ()
+    points: tuple[ControlPoint, ...] = ()
 
     @property
     def area(self) -> float:
@@ -43,13 +45,26 @@ def product_as_raster(product: Product) -> str:
     grids = [_read_grid(band.file) for band in product.bands]
     finest = min(grids, key=lambda grid: grid.area)
     root = _dataset(finest)
-    if product.time:
-        metadata = ElementTree.SubElement(root, "Metadata")
-        ElementTree.SubElement(metadata, "MDI", key="datetime").text = product.time
     for number, (band, grid) in enumerate(zip(product.bands, grids, strict=True), start=1):
         _check_same_system(band, grid, finest)
         root.append(_band(number, band, grid, finest))
+    if finest.points:
+        root = _on_map(root, product, finest)
+    if product.time:
+        metadata = ElementTree.SubElement(root, "Metadata")
+        ElementTree.SubElement(metadata, "MDI", key="datetime").text = product.time
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _on_map(root: ElementTree.Element, product: Product, finest: "_Grid") -> ElementTree.Element:
+    """Return a virtual raster that control points place on a map grid."""
+    metres = min(band.metres or 0.0 for band in product.bands)
+    if not metres > 0:
+        raise DataError(f"{product.bands[0].file} is placed by control points, and no pixel size is known of it")
+    grid = plan_map_grid(finest.points, finest.crs, metres)
+    text = ElementTree.tostring(root, encoding="unicode")
+    warped: ElementTree.Element = warp_raster(text, product.bands, finest.points, finest.crs, grid)
+    return warped
 
 
 @lru_cache(maxsize=256)
@@ -95,10 +110,7 @@ def _dataset(grid: _Grid) -> ElementTree.Element:
     """Return a virtual raster without bands."""
     root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.shape[1]), rasterYSize=str(grid.shape[0]))
     if grid.points:
-        points = ElementTree.SubElement(root, "GCPList", Projection=grid.crs)
-        for number, (column, row, x, y, z) in enumerate(grid.points):
-            place = {"Pixel": repr(column), "Line": repr(row), "X": repr(x), "Y": repr(y), "Z": repr(z)}
-            ElementTree.SubElement(points, "GCP", {"Id": str(number), **place})
+        add_control_points(root, grid.points, Projection=grid.crs)
         return root
     ElementTree.SubElement(root, "SRS").text = grid.crs
     a, b, c, d, e, f = grid.affine
@@ -108,6 +120,8 @@ def _dataset(grid: _Grid) -> ElementTree.Element:
 
 def _band(number: int, band: ProductBand, grid: _Grid, finest: _Grid, resampling: str = RESAMPLING) -> Any:
     """Return a band of a virtual raster."""
+    if band.gain is not None:
+        return _calibrated_band(number, band, band.gain, finest)
     element = ElementTree.Element("VRTRasterBand", dataType=GDAL_TYPES[grid.dtype], band=str(number))
     ElementTree.SubElement(element, "Description").text = band.name
     if band.unit:
@@ -125,6 +139,27 @@ def _band(number: int, band: ProductBand, grid: _Grid, finest: _Grid, resampling
     ElementTree.SubElement(source, "SourceBand").text = "1"
     _rectangle(source, "SrcRect", (0, 0, grid.shape[1], grid.shape[0]))
     _rectangle(source, "DstRect", where)
+    return element
+
+
+def _calibrated_band(number: int, band: ProductBand, gain: GainGrid, grid: _Grid) -> ElementTree.Element:
+    """Return a band of squared values times factors that are interpolated from a small raster."""
+    element = ElementTree.Element(
+        "VRTRasterBand", dataType="Float32", band=str(number), subClass="VRTDerivedRasterBand"
+    )
+    ElementTree.SubElement(element, "Description").text = band.name
+    ElementTree.SubElement(element, "NoDataValue").text = repr(band.nodata)
+    ElementTree.SubElement(element, "PixelFunctionType").text = "mul"
+    ElementTree.SubElement(element, "SourceTransferType").text = "Float32"
+    whole = (0.0, 0.0, float(grid.shape[1]), float(grid.shape[0]))
+    points = (0.0, 0.0, float(gain.shape[1]), float(gain.shape[0]))
+    factors = gain.write(), points, gain.extent(grid.shape), {"resampling": "bilinear"}
+    for name, inside, where, attributes in ((band.file, whole, whole, {}), (band.file, whole, whole, {}), factors):
+        source = ElementTree.SubElement(element, "SimpleSource", attributes)
+        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = name
+        ElementTree.SubElement(source, "SourceBand").text = "1"
+        _rectangle(source, "SrcRect", inside)
+        _rectangle(source, "DstRect", where)
     return element
 
 

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from rasterio.warp import transform
 
+from fabricated_archive import open_inline_pool
 from fabricated_labels import CLASSES, small_backbone, write_raster
 from skyweave.cli.main import main
 from skyweave.core.errors import ConfigError
@@ -141,6 +142,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.tif"]
     assert main([*command, "--unit", "uint8", "--kind", "values"]) == 2
     assert "gives no values" in capsys.readouterr().err
+
+
+def test_a_list_of_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skyweave.inference.archive.archive_run.open_pool", open_inline_pool)
+    weights, scenes = tmp_path / "weights.safetensors", [make_scene(tmp_path, number=number) for number in range(3)]
+    save_finetuned(weights, make_model("change"), "change")
+    declared = ["--unit", "uint8", "--bands", "sensor", "--kind", "probabilities"]
+    assert (
+        main(["predict", str(weights), str(scenes[0]), str(scenes[1]), "-o", str(tmp_path / "one.tif"), *declared]) == 0
+    )
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text(f"{scenes[0]}\t{scenes[1]}\n{scenes[1]}\t{tmp_path / 'missing.tif'}\n")
+    arguments = ["predict", str(weights), "--list", str(pairs), "--into", str(tmp_path / "out"), *declared]
+    assert main(arguments) == 3
+    assert "scene1: " in capsys.readouterr().err
+    np.testing.assert_array_equal(read(tmp_path / "out" / "scene0.tif"), read(tmp_path / "one.tif"))
+    pairs.write_text(f"{scenes[0]}\n")
+    assert main(arguments) == 2
+    assert "the list has them in one line" in capsys.readouterr().err
+    assert main(["predict", str(weights), *declared]) == 2
+    assert "or --list and --into" in capsys.readouterr().err
 
 
 def test_pixels_of_another_size_than_in_training_are_noted(tmp_path: Path) -> None:

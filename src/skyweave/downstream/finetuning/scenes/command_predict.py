@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
 from skyweave.data.reading_options import add_reading_arguments, read_declarations
+from skyweave.inference.archive.arguments import add_archive_arguments
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
@@ -26,22 +28,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Apply what `skyweave finetune` made to a scene of any size: classes, probabilities, several "
         "classes at a place, values, change between two dates, or boxes. Killed, the same command goes on where it "
         "stopped.",
-        epilog="Exit code 3: a part of the scene could not be read; the rest is written.",
+        epilog="Exit code 3: a scene or a part of one could not be read; the rest is written.",
     )
     parser.add_argument("weights", metavar="WEIGHTS", help="the weights.safetensors of `skyweave finetune`")
     parser.add_argument(
         "scenes",
         metavar="SCENE",
-        nargs="+",
+        nargs="*",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
-        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files; two of two dates, or one of "
+        "Sentinel or Landsat), or a path with {band} where bands are separate files; two of two dates, or one of "
         "each sensor, as the model was trained",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=OutputFile(),
-        required=True,
         metavar="OUT.tif",
         help="file to write: a GeoTIFF or of another format; of boxes a .geojson",
     )
@@ -56,6 +57,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--flips", action="store_true", help="average over four mirror images, which takes four times as long"
     )
     parser.add_argument("--format", metavar="NAME", help="output format (default: by the suffix of the output)")
+    add_archive_arguments(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -65,8 +67,17 @@ def run(args: argparse.Namespace) -> int:
 
     Args:
         args: parsed arguments of the command.
+
+    Raises:
+        ConfigError: neither scenes with an output nor a list with a folder is given.
     """
     bound_memory()
+    if args.list is not None:
+        from skyweave.downstream.finetuning.scenes.archive_run import run_archive
+
+        return run_archive(args)
+    if not args.scenes or args.output is None:
+        raise ConfigError("give SCENE and -o OUT.tif, or --list and --into FOLDER")
     from skyweave.core.progress import show_progress
     from skyweave.downstream.finetuning.models.checkpoint import load_finetuned
     from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene

@@ -69,6 +69,18 @@ def test_a_principal_point_outside_of_the_picture_is_refused(tmp_path: Path) -> 
     assert camera_from_metadata(read_metadata(path), Calibration(50.0))[1] == "given"
 
 
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (Calibration(5.4), "the focal length of --focal or --camera, 5.4 pixels, is none of an image of 60 x 40"),
+        (Calibration(50.0, centre=(0.5, 0.5)), "the principal point of --focal or --camera, 0.5 and 0.5, lies far"),
+    ],
+)
+def test_a_camera_in_millimetres_or_shares_is_refused(tmp_path: Path, calibration: Calibration, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        camera_from_metadata(read_metadata(write_photo(tmp_path / "a.jpg")), calibration)
+
+
 def test_lenses_that_are_no_pinhole_are_refused(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "p" / "a.jpg", xmp=pix4d(ModelType="fisheye"))
     with pytest.raises(DataError, match=r"a\.jpg.*'fisheye'.*--camera"):

@@ -160,8 +160,21 @@ def test_the_same_pixels_under_other_metadata_are_noted(tmp_path: Path) -> None:
     stuck = np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)
     for number, pixels in enumerate((stuck, None, stuck, 0 * stuck, 0 * stuck)):  # a dark picture may repeat
         write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 1e5, xmp=DJI, pixels=pixels)
-    notes = " ".join(make_orthomosaic([tmp_path], tmp_path / "a.tif").notes)
-    assert "1 pictures show the very pixels of another (2.jpg those of 0.jpg)" in notes
+    report = make_orthomosaic([tmp_path], tmp_path / "a.tif")
+    assert "1 pictures show the very pixels of another (2.jpg those of 0.jpg)" in " ".join(report.notes)
+    assert {photo.turned for photo in report.photos} == {0.0}  # that two agree upside down says nothing
+
+
+def test_places_that_differ_a_little_are_noted_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    other = {
+        "GpsLatitude": "46,5",
+        "GpsLongitude": "7.505",
+        **{k: str(v).replace(".", ",") for k, v in RELATIVE.items()},
+    }
+    write_photo(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", {**DOWN, **other}))
+    flight = flight_of(tmp_path)
+    assert "places in EXIF and XMP differ by more than 30 m: EXIF's are used (a.jpg)" in flight.notes
+    assert flight.height == 60.0
 
 
 def test_heights_above_the_ground_that_photos_state(tmp_path: Path) -> None:

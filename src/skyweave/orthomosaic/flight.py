@@ -257,7 +257,9 @@ def _refuse_nothing(remaining: Sequence[Photo] | dict[str, PhotoMetadata], skipp
         return
     reasons = "; ".join(f"{name}: {why}" for name, why in list(skipped.items())[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    raise DataError(f"none of {len(skipped)} pictures can be placed ({reasons}{more}); give their poses with --poses")
+    unread = all("cannot be read" in why for why in skipped.values())
+    remedy = "give others, or copies that are whole and of 8 bits" if unread else "give their poses with --poses"
+    raise DataError(f"none of {len(skipped)} pictures can be placed ({reasons}{more}); {remedy}")
 
 
 def _gimbals(read: dict[str, PhotoMetadata]) -> tuple[dict[str, PhotoMetadata], list[str]]:

@@ -117,15 +117,18 @@ class PhotoMaps:
 def find_overlaps(maps: PhotoMaps, count: int, search_radius: float) -> list[tuple[int, int]]:
     """Return pairs of photos whose views may overlap, at most the ``count`` nearest of each photo.
 
+    Photos of the very same pixels are no pair: that they agree says nothing.
+
     Args:
         maps: of all photos.
         count: pairs a photo.
         search_radius: metres that two photos may be nearer than their poses say.
     """
     pairs: set[tuple[int, int]] = set()
+    shown = [photo.repeats or photo.name for photo in maps.photos]
     for k in range(len(maps.photos)):
         distance = np.hypot(*(maps.centres - maps.centres[k]).T)
-        order = [j for j in np.argsort(distance, kind="stable") if j != k]
+        order = [j for j in np.argsort(distance, kind="stable") if shown[j] != shown[k]]
         # views of 4:3 pictures overlap by a worthwhile part up to about this distance
         near = [int(j) for j in order if distance[j] - search_radius < 0.8 * (maps.radii[k] + maps.radii[j])]
         pairs |= {(min(k, j), max(k, j)) for j in near[:count]}

@@ -42,6 +42,7 @@ class Photo:
         yaw_source: ``gimbal``, ``aircraft``, ``track`` or ``none``: what the heading was taken from.
         focal_source: what the focal length was taken from.
         turned: degrees the overlaps turned the picture about its optical axis, counter-clockwise on the map.
+        repeats: name of the picture whose very pixels it shows; empty: none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Photo:
     yaw_source: str = "gimbal"
     focal_source: str = "given"
     turned: float = 0.0
+    repeats: str = ""
 
     @property
     def position(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Photographs to a mosaic: read, check headings, measure how far overlaps disagree, refine if asked, blend, write."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,30 +236,32 @@ def _check_std(horizontal: float | None) -> None:
         raise DataError(f"an error of positions of {horizontal} must be metres > 0, and at most {MAX_STD_M:g}")
 
 
-def _repetition_note(repeated: list[str]) -> str:
+def _repetition_note(repeated: Mapping[str, str]) -> str:
     """Note on pictures whose pixels are those of another."""
+    pairs = [f"{name} those of {same}" for name, same in repeated.items()]
     return (
-        f"{len(repeated)} pictures show the very pixels of another ({_list(repeated)}): a camera that stuck, or "
-        "copies under other metadata; that they agree says nothing of their poses"
+        f"{len(repeated)} pictures show the very pixels of another ({_list(pairs)}): a camera that stuck, or copies "
+        "under other metadata; that they agree says nothing of their poses, and is not counted"
     )
 
 
 def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
     """Without the pictures whose pixels are broken, with a note on repeated ones; small copies stay at hand."""
     broken: dict[str, str] = {}
-    repeated: list[str] = []
+    repeated: dict[str, str] = {}
     first: dict[bytes, str] = {}
     for done, photo in enumerate(flight.photos):
         try:
             small = images.grey(photo, MIN_CACHE_FACTOR)
             same = first.setdefault(small.tobytes(), photo.name) if small.std() > 1 else photo.name
             if same != photo.name:
-                repeated.append(f"{photo.name} those of {same}")
+                repeated[photo.name] = same
         except (OSError, SyntaxError, ValueError) as error:
             broken[photo.name] = f"cannot be read as a picture: {error}"
         progress(done + 1, len(flight.photos))
     if repeated:
-        flight = replace(flight, notes=(*flight.notes, _repetition_note(repeated)))
+        photos = tuple(replace(photo, repeats=repeated.get(photo.name, "")) for photo in flight.photos)
+        flight = replace(flight, photos=photos, notes=(*flight.notes, _repetition_note(repeated)))
     return drop_photos(flight, broken) if broken else flight
 
 

@@ -111,7 +111,7 @@ def read_poses(path: str | Path) -> Poses:
         ground = content.get("meta", {}).get("ground_altitude_m")
         poses = Poses({str(image["file"]): image for image in images}, None if ground is None else float(ground))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
+        raise DataError(f"{path} is no file of poses ({error}); --save-poses OUT.json writes one") from None
     for name in poses.images:
         _check_pose(poses, name, path)
     return poses

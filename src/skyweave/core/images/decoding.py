@@ -81,7 +81,7 @@ def _check_mode(image: "Image.Image", name: str) -> None:
     if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
         raise DataError(
             f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
-            "colour is needed"
+            "colour is needed; save a copy of 8 bits with a program that keeps EXIF and XMP"
         )
 
 

@@ -34,6 +34,7 @@ ORIENTATION_TURNS = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}  
 UNKNOWN = (0.0, 0.0, 0.0)  # what payloads write whose gimbal is not known to them, exactly
 MAX_ANGLE = 360.0  # degrees; beyond it a number is no angle
 MAX_BACKWARD_PITCH = 25.0  # degrees that a body looks back; the angles of a gimbal go on from there to 90
+MAX_ROLL_DIFFERENCE = 45.0  # degrees of a roll from the turn that the EXIF orientation asks for
 NADIR_TOLERANCE = 20.0  # degrees from straight down within which a heading may be taken from elsewhere
 
 
@@ -101,11 +102,27 @@ def rotation_from_attitude(attitude: Attitude, orientation: int = 1) -> np.ndarr
     """
     yaw, pitch, roll = np.radians((attitude.yaw, attitude.pitch, attitude.roll))
     rotation: np.ndarray = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ FRD_FROM_MOUNT[attitude.convention]
-    side = ORIENTATION_TURNS.get(orientation, 0.0)
-    says = abs((attitude.roll - side + 180) % 360 - 180) < 45
-    if side and not (says and attitude.convention == "gimbal"):
-        rotation = rotation @ rotation_about_z(np.radians(side))
+    if orientation in ORIENTATION_TURNS and not _roll_tells(attitude, orientation):
+        rotation = rotation @ rotation_about_z(np.radians(ORIENTATION_TURNS[orientation]))
     return rotation
+
+
+def attitude_of_turned_pixels(attitude: Attitude, orientation: int) -> Attitude:
+    """Return the attitude of the camera of pixels that their reader has turned already, as Pillow does those of TIFF.
+
+    Args:
+        attitude: as stated.
+        orientation: EXIF orientation by which they were turned.
+    """
+    if orientation not in ORIENTATION_TURNS or not _roll_tells(attitude, orientation):
+        return attitude
+    return replace(attitude, roll=attitude.roll - ORIENTATION_TURNS[orientation])
+
+
+def _roll_tells(attitude: Attitude, orientation: int) -> bool:
+    """Whether a gimbal's roll is the turn that an orientation asks viewers to make."""
+    difference = (attitude.roll - ORIENTATION_TURNS[orientation] + 180) % 360 - 180
+    return attitude.convention == "gimbal" and abs(difference) < MAX_ROLL_DIFFERENCE
 
 
 def settle_conventions(attitudes: Mapping[str, Attitude], cameras: Mapping[str, str]) -> dict[str, Attitude]:

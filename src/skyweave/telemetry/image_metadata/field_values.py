@@ -8,8 +8,10 @@ def parse_number(value: Any) -> float | None:
     """Return a finite number; None for what is none.
 
     Args:
-        value: a number, a rational, or text such as ``+39.80`` and ``527/100``.
+        value: a number, a rational, or text such as ``+39.80``, ``39,80`` and ``527/100``.
     """
+    if isinstance(value, str) and value.count(",") == 1 and "." not in value:  # of programs in some countries
+        value = value.replace(",", ".")
     if isinstance(value, str) and value.count("/") == 1:
         return _parse_fraction(value)
     try:

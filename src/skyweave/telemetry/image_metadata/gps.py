@@ -14,6 +14,7 @@ from PIL import ExifTags
 from skyweave.core.geometry.geodesy import distances_lon_lat
 from skyweave.telemetry.image_metadata.field_values import parse_number, parse_positive, parse_text
 
+MAX_QUIET_M = 30.0  # between the places in EXIF and XMP; more is noted
 MAX_DISAGREEMENT_M = 1000.0  # between the places in EXIF and XMP
 MAX_ALTITUDE_DISAGREEMENT_M = 10.0  # between the altitudes in EXIF and XMP
 BELOW = (1, 3)  # GPSAltitudeRef: below the sea, below the ellipsoid
@@ -72,7 +73,14 @@ def read_position(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Position
     contradiction = _contradiction(latitude, longitude, other)
     if contradiction is not None:
         return Position(contradiction=contradiction)
-    return Position(latitude, longitude, notes=_datum_notes(gps))
+    return Position(latitude, longitude, notes=(*_distance_notes(latitude, longitude, other), *_datum_notes(gps)))
+
+
+def _distance_notes(latitude: float, longitude: float, other: tuple[float, float] | None) -> tuple[str, ...]:
+    """Note a place in XMP that is another one than EXIF's, and not far enough to say that one is wrong."""
+    if other is None or distances_lon_lat(np.array([other[::-1]]), (longitude, latitude))[0] <= MAX_QUIET_M:
+        return ()
+    return (f"places in EXIF and XMP differ by more than {MAX_QUIET_M:g} m: EXIF's are used",)
 
 
 def _contradiction(latitude: float, longitude: float, other: tuple[float, float] | None) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.camera_checks import check_camera
 from skyweave.telemetry.image_metadata.lens import NO_DISTORTION, Distortion
 from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
@@ -83,7 +84,9 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
             remedy.
     """
     if calibration is not None:
-        return _calibrated_camera(photo, calibration), "given"
+        camera = _calibrated_camera(photo, calibration)
+        check_camera(camera, "--focal or --camera")
+        return camera, "given"
     lens = photo.lens
     if lens.model != "perspective":
         raise DataError(

@@ -15,7 +15,13 @@ from PIL import ExifTags
 
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import colour_profile, open_image, stated_orientation
-from skyweave.telemetry.image_metadata.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
+from skyweave.telemetry.image_metadata.attitude import (
+    FLIGHT_YAW_FIELDS,
+    Attitude,
+    attitude_of_turned_pixels,
+    read_attitude,
+    read_maker_note,
+)
 from skyweave.telemetry.image_metadata.capture_time import CaptureTime, read_time
 from skyweave.telemetry.image_metadata.field_values import parse_number, parse_positive, parse_text, parse_whole
 from skyweave.telemetry.image_metadata.gps import read_accuracy, read_altitude, read_position
@@ -110,6 +116,8 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
             "the original"
         )
     metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
+    if metadata.attitude is not None and stored is not None and orientation == 1:
+        metadata = replace(metadata, attitude=attitude_of_turned_pixels(metadata.attitude, stored))
     return replace(metadata, notes=(*metadata.notes, *notes, *([DAMAGED] if damages else [])))
 
 

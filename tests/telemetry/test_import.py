@@ -142,6 +142,8 @@ cameras:
         (["--telemetry", "a.srt", "--labels-format", "yolo", "--labels", "a.srt"], "no label format 'yolo'"),
         (["--telemetry", "a.srt", "--telemetry-format", "px4-ulog"], "is no ULog"),
         (["--telemetry", "log.csv"], "with --height"),
+        (["--telemetry", "a.srt", "--max-columns", "0"], "max_columns 0 must be pixels"),
+        (["--telemetry", "a.srt", "--pitch", "-55", "--heading", "90"], "no camera sees the ground"),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_one_line(

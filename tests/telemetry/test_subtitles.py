@@ -40,6 +40,12 @@ DIALECTS = {  # text of a subtitle: latitude, longitude, heights
         {"unstated": 52.6},
     ),
     "GPS (S: 122.3): no": (np.nan, np.nan, {}),
+    "[latitude: 59,1] [longitude: -18,25] [rel_alt: 5,5 abs_alt: 105,0]": (
+        59.1,
+        -18.25,
+        {"takeoff": 5.5, "sea_level": 105},
+    ),
+    "GPS (2,1, 41,4, 15), H 60m": (np.nan, np.nan, {"takeoff": 60.0}),
 }
 
 

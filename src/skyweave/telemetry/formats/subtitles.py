@@ -27,7 +27,7 @@ from skyweave.telemetry.samples import Column, LogSamples
 NUMBER = r"[-+]?\d+(?:\.\d+)?"
 CUE = re.compile(r"(\d+):(\d+):(\d+)[,.](\d+)\s*-->\s*\d+:\d+:\d+[,.]\d+[^\n]*\n")
 TAG = re.compile(r"<[^>]*>")
-PAIR = re.compile(rf"(\w+)\s*:\s*({NUMBER})")
+PAIR = re.compile(r"(\w+)\s*:\s*([-+]?\d+(?:[.,]\d+)?)")
 BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 GPS = re.compile(
     rf"(?<![.\w])GPS\s*\(\s*([WE]:)?\s*({NUMBER})\s*,\s*([NS]:)?\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*(m)?)?", re.I
@@ -50,6 +50,7 @@ EQUIVALENT_WIDTH_MM = 34.61  # of a 4:3 image with the diagonal of a 36 x 24 mm 
 TENTHS_FROM = 100  # focal lengths that are whole numbers from here on are tenths of millimetres
 SUBTITLE_DELAY_STD_S = 0.1  # between the telemetry in a subtitle and its image
 METRES_PER_DEGREE = 111_320.0
+MAX_GPS_COMMAS = 3  # in GPS(...); more are decimal commas, which cannot be told from those between numbers
 MAX_ZOOM = 1000.0
 ZOOM_UNIT = 10_000.0  # of zoom ratios that are whole numbers
 EQUIVALENT_LENS = (
@@ -135,7 +136,7 @@ def parse_cue(text: str, time: int) -> Cue:
     """
     cue, text = Cue(time), TAG.sub("", text)
     for brackets in BRACKETS.findall(text):
-        _read_pairs(cue, dict(PAIR.findall(brackets)))
+        _read_pairs(cue, {name: text.replace(",", ".") for name, text in PAIR.findall(brackets)})
     _read_gps(cue, text)
     if (height := HEIGHT.search(text)) is not None:
         cue.heights.setdefault("takeoff", float(height[1]))
@@ -227,7 +228,7 @@ def _zoom(text: str) -> float:
 def _read_gps(cue: Cue, text: str) -> None:
     """Take the place in ``GPS(...)``."""
     match = GPS.search(text)
-    if match is None:
+    if match is None or text[match.start() :].partition(")")[0].count(",") > MAX_GPS_COMMAS:
         return
     east, longitude, north, latitude, altitude, unit = match.groups()
     places = [_signed(longitude, east, "W"), _signed(latitude, north, "S")]

@@ -162,6 +162,8 @@ def align(
     noise = MAX_NOISE_PIXELS
     for _ in range(STEPS):
         error = residuals(parameters)
+        if not np.isfinite(error).any():  # no patch sees ground
+            return None
         noise = max(1.4826 * float(np.nanmedian(np.abs(error))), MIN_NOISE_PIXELS)
         slopes = np.stack([_slope(residuals, parameters, k) for k in range(4)], -1)
         step, information = _gauss_newton(error, slopes, parameters, prior, noise)

@@ -99,6 +99,8 @@ class ImportConfig:
             raise ConfigError("there is nothing to import; name a camera with its images")
         if not 0 < self.interval <= DAY_S:
             raise ConfigError(f"interval {self.interval} must be seconds above 0, a day at most")
+        if self.max_columns < 1:
+            raise ConfigError(f"max_columns {self.max_columns} must be pixels, 1 or more")
         names = [camera.platform for camera in self.cameras]
         if len(set(names)) < len(names):
             raise ConfigError(f"platforms need names of their own, and these are {', '.join(names)}")

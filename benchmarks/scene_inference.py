@@ -50,6 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--before", help="another checkout, to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=100, help="kills")
+    parser.add_argument("--minutes", type=float, default=60, help="after which no further run is begun")
     parser.add_argument("--options", default="", help="further options of `skyweave embed`, such as patch-size=16")
     return parser.parse_args()
 
@@ -173,7 +174,8 @@ def kills(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
     duration, output = time.monotonic() - start, scene.with_name("out.tif")
     expected, killed, same, through = scene.with_name("whole.tif").read_bytes(), 0, True, 0
     random.seed(0)
-    while killed < arguments.count:
+    until = start + 60 * arguments.minutes
+    while killed < arguments.count and time.monotonic() < until:
         child = os.fork()
         if child == 0:
             embed(output)

@@ -60,6 +60,12 @@ def test_no_common_class_names_both_lists() -> None:
         count_classes(PerceptionDataset([scene], toy.config())).check()
 
 
+def test_recordings_without_objects_are_another_fault() -> None:
+    counts = count_classes(PerceptionDataset([toy.scene()], toy.config()))
+    with pytest.raises(DataError, match=r"no annotated object.*`skyweave inspect FOLDER` says which, and why"):
+        replace(counts, counted={"car": 0, "truck": 0}, annotated={}).check()
+
+
 def test_frames_at_another_interval_are_named() -> None:
     lines: list[str] = []
     check_classes(PerceptionDataset([toy.scene()], toy.config(interval=0.13)), lines.append)

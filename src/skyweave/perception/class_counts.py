@@ -69,10 +69,15 @@ class ClassCounts:
         if any(self.counted.values()):
             return
         self._refuse_unseen()
+        if not self.annotated:
+            raise DataError(
+                "the recordings have no annotated object: none is in their tables, or all were left out; "
+                "`skyweave inspect FOLDER` says which, and why"
+            )
         raise DataError(
             f"no object of the model's categories ({', '.join(self.counted)}) is in the recordings, whose objects are "
-            f"{_listed(self.annotated) or 'none'}; set model.categories to names of these, such as "
-            f"--set model.categories=[{', '.join(list(self.annotated)[:2]) or 'car'}]"
+            f"{_listed(self.annotated)}; set model.categories to names of these, such as "
+            f"--set model.categories=[{', '.join(list(self.annotated)[:2])}]"
         )
 
     def _refuse_unseen(self) -> None:

@@ -55,6 +55,8 @@ def pictures(recording: Recording) -> int:
         ("calibrated_sensor", lambda r: r[0].update(camera_intrinsic=[]), "no camera matrix", 1),
         ("calibrated_sensor", lambda r: r[0]["camera_intrinsic"][0].__setitem__(0, float("nan")), "holds NaN", 1),
         ("sample", lambda r: r[0].update(scene_token="x"), "sample of a scene that is not in its table", 4),
+        ("sample", lambda r: r.append(dict(r[0])), "sample whose token an earlier row has", 0),
+        ("sample_data", lambda r: r.append(dict(r[0])), "sample_data whose token an earlier row has", 0),
     ],
 )
 def test_rows_that_lead_nowhere_are_left_out_and_named(

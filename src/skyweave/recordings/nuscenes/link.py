@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from skyweave.core.inner_path import is_below
 from skyweave.recordings.nuscenes.rasters import image_size
@@ -25,6 +25,7 @@ from skyweave.recordings.nuscenes.tables import (
     read_rows,
 )
 
+R = TypeVar("R", SampleRow, SampleDataRow, SampleAnnotationRow)
 REQUIRED_TABLES = ("scene", "sample", "sample_data", "calibrated_sensor", "sensor")
 MIN_NANOSECOND_TIMESTAMP = 10**17  # a time stamp above is in nanoseconds, as some recordings write against the schema
 
@@ -168,12 +169,23 @@ def _read_samples(
     folder: Path, scenes: dict[str, LinkedScene], omissions: _Omissions, samples: dict[str, LinkedSample]
 ) -> None:
     """Read the samples into their scenes."""
-    for row in read_rows(folder / "sample.json", SampleRow):
+    for row in _once(read_rows(folder / "sample.json", SampleRow), "sample", omissions):
         if row.scene_token not in scenes:
             omissions.add("sample of a scene that is not in its table", row.token)
             continue
         samples[row.token] = LinkedSample(row.token, nanoseconds_from_timestamp(row.timestamp))
         scenes[row.scene_token].samples.append(samples[row.token])
+
+
+def _once(rows: Iterable[R], table: str, omissions: _Omissions) -> Iterator[R]:
+    """Yield the rows of a table, of each token the first."""
+    tokens: set[str] = set()
+    for row in rows:
+        if row.token in tokens:
+            omissions.add(f"{table} whose token an earlier row has", row.token)
+        else:
+            tokens.add(row.token)
+            yield row
 
 
 def _sort_scenes(scenes: dict[str, LinkedScene], omissions: _Omissions) -> list[LinkedScene]:
@@ -210,7 +222,7 @@ def _add_images(root: Path, version: str, samples: dict[str, LinkedSample], omis
     has_poses = (folder / "ego_pose.json").exists()
     good: dict[str, bool] = {}  # calibrations are shared by many pictures
     channels: dict[str, str] = {}
-    for data in read_rows(folder / "sample_data.json", SampleDataRow):
+    for data in _once(read_rows(folder / "sample_data.json", SampleDataRow), "sample_data", omissions):
         sample, calibration = samples.get(data.sample_token), calibrations.get(data.calibrated_sensor_token)
         pose = poses.get(data.ego_pose_token)
         if sample is None:
@@ -252,7 +264,7 @@ def _add_annotations(
     categories = _index(_optional(folder, "category", CategoryRow))
     instances = _index(_optional(folder, "instance", InstanceRow))
     rows = _optional(folder, "sample_annotation", SampleAnnotationRow)
-    for row in rows:
+    for row in _once(rows, "sample_annotation", omissions):
         _add_annotation(samples, row, instances, omissions, categories)
     return tuple(dict.fromkeys(category.name for category in categories.values())), bool(rows)
 

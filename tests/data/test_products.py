@@ -228,3 +228,16 @@ def test_radar_of_other_kinds_and_without_calibration_is_refused(tmp_path) -> No
     next(product.rglob("calibration-*vv*.xml")).unlink()
     with pytest.raises(DataError, match=r"calibration-s1a-iw-grd-vv-.*is not there"):
         open_image(product / "manifest.safe", sensor, unit="file")
+
+
+def test_a_folder_of_bands_is_answered_with_the_pattern_that_reads_it(tmp_path) -> None:
+    product = write_sentinel2(tmp_path / "a", "1C", "02.09")
+    folder = tmp_path / "S2A_MSIL2A_20170613T101031_87_48"
+    folder.mkdir()
+    for band in ("B02", "B03", "B04"):
+        (file,) = product.rglob(f"*_{band}.jp2")
+        shutil.copy(file, folder / f"{folder.name}_{band}.jp2")
+    with pytest.raises(IsADirectoryError, match=r"give '.*_87_48_\{band\}\.jp2'"):
+        read_observation(folder, L2A, unit="dn")
+    pattern = folder / f"{folder.name}_{{band}}.jp2"
+    assert read_observation(pattern, L2A, unit="dn", bands=["B02", "B03", "B04"]).pixels.shape == (3, 120, 120)

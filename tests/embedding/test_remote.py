@@ -25,7 +25,9 @@ class RangeHandler(SimpleHTTPRequestHandler):
 
     def do_GET(self):
         path = Path(sys.argv[1]) / self.path.lstrip("/")
-        content = str(type(self).sent).encode() if path.name == "sent" else path.read_bytes() if path.is_file() else None
+        content = path.read_bytes() if path.is_file() else None
+        if path.name == "sent":
+            content = str(type(self).sent).encode()
         if content is None:
             return self.send_error(404)
         start, end, text = 0, len(content) - 1, self.headers.get("Range")

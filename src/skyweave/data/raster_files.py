@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError, MissingExtraError
+from skyweave.data.band_header import band_from_file_name
 from skyweave.data.products.product import find_product
 from skyweave.data.products.virtual_raster import product_as_raster
 
@@ -52,7 +53,17 @@ def check_raster_exists(path: str | Path) -> None:
     if not file.exists():
         raise FileNotFoundError(f"no such file: {name}")
     if file.is_dir() and file.suffix.casefold() not in FOLDER_FORMATS:
-        raise IsADirectoryError(f"{name} is a folder; give a raster file")
+        raise IsADirectoryError(f"{name} is a folder; {_advise_on_folder(file)}")
+
+
+def _advise_on_folder(folder: Path) -> str:
+    """Return what to give instead of a folder that is no product: its files as one image, where they are its bands."""
+    for file in sorted(folder.iterdir()):
+        band = band_from_file_name(file.name)
+        if band is not None and file.is_file():
+            head, _, tail = file.name.rpartition(band)
+            return f"its files may be bands of one image: give '{folder / f'{head}{{band}}{tail}'}'"
+    return "give a raster file"
 
 
 @contextlib.contextmanager

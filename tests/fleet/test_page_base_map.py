@@ -17,7 +17,7 @@ from pyproj import Transformer
 
 from fabricated_page import box, scene, view
 from skyweave.core.errors import FleetError
-from skyweave.fleet.dashboard.base_map import EMPTY_TILE, BaseMap, TileArea
+from skyweave.fleet.dashboard.base_map import EMPTY_TILE, BackgroundMap, TileArea
 from skyweave.fleet.dashboard.mosaic_base_map import MosaicBaseMap
 from skyweave.fleet.dashboard.open_base_map import open_base_map
 from skyweave.fleet.dashboard.page_server import serve_in_background
@@ -40,7 +40,7 @@ def write_raster(path: Path, crs: str = CRS, dtype: str = "uint8", bands: int = 
     return path
 
 
-def pixels(base_map: BaseMap, area: TileArea, crs: str | None = CRS) -> np.ndarray:
+def pixels(base_map: BackgroundMap, area: TileArea, crs: str | None = CRS) -> np.ndarray:
     with Image.open(io.BytesIO(base_map.tile(area, crs))) as image:
         return np.asarray(image.convert("RGBA")).astype(int)
 

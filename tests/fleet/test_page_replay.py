@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 pytest.importorskip("zenoh", reason="needs skyweave[link]")
@@ -17,38 +16,12 @@ pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
 from aiohttp import ClientSession
 from mcap.writer import Writer
 
-from fabricated_page import NOW, box, scene
+from fabricated_page import NOW, SECONDS, SILENT, write_recording
 from skyweave.core.errors import FleetError
 from skyweave.core.http_server import LOCAL_HOST, serve_in_thread
 from skyweave.fleet.dashboard.page_server import create_app
 from skyweave.fleet.dashboard.replay_player import ReplayPlayer
 from skyweave.fleet.sinks.recording_index import RecordingIndex
-
-SECONDS = 40
-SILENT = range(20, 30)  # seconds in which UAV_2 says nothing
-
-
-def write_recording(path: Path, chunk_size: int = 4000, finish: bool = True) -> Path:
-    """Two nodes follow a car that drives east at 2 m/s; one of them is silent for a while."""
-    with path.open("wb") as stream:
-        writer = Writer(stream, chunk_size=chunk_size)
-        writer.start(profile="", library="test")
-        channels = {
-            name: writer.register_channel(f"skyweave/test/result/{name}/scene", "json", 0)
-            for name in ("UAV_1", "UAV_2")
-        }
-        other = writer.register_channel("/tf", "protobuf", 0)
-        for step in range(2 * SECONDS):
-            time = round((NOW + step / 2) * 1e9)
-            writer.add_message(other, time, b"\0", time)
-            for name, channel in channels.items():
-                if name == "UAV_1" or step // 2 not in SILENT:
-                    car = box("1", float(step), velocity=(2.0, 0.0))
-                    content = msgspec.json.encode(scene(name, step / 2, car, sequence=step))
-                    writer.add_message(channel, time, content, time)
-        if finish:
-            writer.finish()
-    return path
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ class TileArea:
         return west + steps, north - steps
 
 
-class BaseMap(ABC):
+class BackgroundMap(ABC):
     """Base of everything that tiles are made of. May be asked by several threads.
 
     Attributes:

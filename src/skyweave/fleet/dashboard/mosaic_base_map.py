@@ -14,7 +14,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.images.decoding import open_image
-from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BaseMap, TileArea
+from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BackgroundMap, TileArea
 from skyweave.fleet.dashboard.camera_overlay import camera_geometry
 from skyweave.fleet.link.messages import MAX_THUMBNAIL_PIXELS, CameraImage
 from skyweave.fleet.link.scene_message import SceneMessage
@@ -29,7 +29,7 @@ NEWEST_SHARE = 0.6  # of the newest image where it is seen as well as before
 MAX_COORDINATE_M = 1e7
 
 
-class MosaicBaseMap(BaseMap):
+class MosaicBaseMap(BackgroundMap):
     """Tiles of what the fleet's cameras saw."""
 
     def __init__(self) -> None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from skyweave.fleet.dashboard.base_map import BaseMap, TileArea
+from skyweave.fleet.dashboard.base_map import BackgroundMap, TileArea
 
 NOTHING = "none"
 
 
-class EmptyBaseMap(BaseMap):
+class EmptyBaseMap(BackgroundMap):
     """Nothing lies beneath: the page stays dark."""
 
     def extent(self, crs: str | None) -> None:
@@ -27,7 +27,7 @@ class EmptyBaseMap(BaseMap):
         return None
 
 
-def open_base_map(name: str, credit: str = "") -> BaseMap:
+def open_base_map(name: str, credit: str = "") -> BackgroundMap:
     """Return a base map.
 
     Args:

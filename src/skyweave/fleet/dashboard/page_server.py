@@ -25,7 +25,7 @@ from skyweave.core.http_server import (
     serve_in_thread,
 )
 from skyweave.core.signals import end_signals
-from skyweave.fleet.dashboard.base_map import BaseMap, TileArea
+from skyweave.fleet.dashboard.base_map import BackgroundMap, TileArea
 from skyweave.fleet.dashboard.features_api import ROOT, add_features_api
 from skyweave.fleet.dashboard.live_stream import ControlCallback, stream_texts
 from skyweave.fleet.dashboard.mosaic_base_map import MosaicBaseMap
@@ -91,7 +91,7 @@ def serve_page(app: web.Application, options: PageOptions, on_ready: AddressCall
 
 
 @contextlib.contextmanager
-def serve_in_background(state: DashboardState, port: int = 0, base_map: BaseMap | None = None) -> Iterator[str]:
+def serve_in_background(state: DashboardState, port: int = 0, base_map: BackgroundMap | None = None) -> Iterator[str]:
     """Serve the dashboard to this machine, in a thread, for as long as the context lasts; give its address.
 
     Args:
@@ -112,7 +112,7 @@ def serve_in_background(state: DashboardState, port: int = 0, base_map: BaseMap 
 
 def create_app(
     state: DashboardState,
-    base_map: BaseMap | None = None,
+    base_map: BackgroundMap | None = None,
     control: ControlCallback = lambda message: None,
     origins: Sequence[str] = (),
 ) -> web.Application:
@@ -153,11 +153,11 @@ def create_app(
         return await stream_texts(request, lambda: state.version, state.to_json, PERIOD_S, control)
 
     async def work_regularly(app: web.Application) -> AsyncIterator[None]:
-        working = asyncio.create_task(_work(state, shown_map))
+        working = [asyncio.create_task(_check(state)), asyncio.create_task(_lay_images(state, shown_map))]
         yield
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
 
     app.cleanup_ctx.append(work_regularly)
     for file in sorted(PAGE_FOLDER.iterdir()):
@@ -176,10 +176,16 @@ def _file_handler(file: Path) -> Handler:
     return get_file
 
 
-async def _work(state: DashboardState, base_map: BaseMap) -> None:
-    """Look for events and lay images on the ground, whether or not anybody watches."""
+async def _check(state: DashboardState) -> None:
+    """Look for events, whether or not anybody watches."""
     while True:
         state.check()
+        await asyncio.sleep(CHECK_PERIOD_S)
+
+
+async def _lay_images(state: DashboardState, base_map: BackgroundMap) -> None:
+    """Lay the newest images on the ground: in a thread, so that no alarm waits for them."""
+    while True:
         for image, scene in state.take_images():
             if isinstance(base_map, MosaicBaseMap):
                 await asyncio.to_thread(base_map.add, image, scene)

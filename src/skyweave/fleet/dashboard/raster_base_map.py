@@ -11,13 +11,13 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from skyweave.core.errors import FleetError
-from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BaseMap, TileArea, levels_between
+from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BackgroundMap, TileArea, levels_between
 
 SAMPLE_PIXELS = 512  # a side, of which the stretch is estimated
 STRETCH_PERCENTILES = (2, 98)  # of what is shown of values that are no 8-bit colours
 
 
-class RasterBaseMap(BaseMap):
+class RasterBaseMap(BackgroundMap):
     """Tiles of a raster that GDAL reads; it is warped to the fleet's reference system while it is read.
 
     Args:

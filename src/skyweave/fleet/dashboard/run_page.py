@@ -5,7 +5,7 @@ import json
 import threading
 
 from skyweave.core.progress import show_progress
-from skyweave.fleet.dashboard.base_map import BaseMap
+from skyweave.fleet.dashboard.base_map import BackgroundMap
 from skyweave.fleet.dashboard.open_base_map import open_base_map
 from skyweave.fleet.dashboard.page_server import PageOptions, create_app, serve_page
 from skyweave.fleet.dashboard.replay_player import ReplayPlayer
@@ -76,7 +76,7 @@ def _options(args: argparse.Namespace) -> PageOptions:
     return PageOptions(args.host, args.port, args.allow_open, args.allow_host)
 
 
-def _open_base_map(args: argparse.Namespace) -> BaseMap | None:
+def _open_base_map(args: argparse.Namespace) -> BackgroundMap | None:
     """Return what lies beneath the objects; None: the fleet's own mosaic."""
     return None if args.base_map is None else open_base_map(args.base_map, args.credit)
 

@@ -25,7 +25,6 @@ HIDE_AFTER_S = 10.0  # without a scene
 RATE_WINDOW_S = 2.0  # over which throughput is measured
 MAX_PLATFORMS = 64
 MAX_CAMERAS = 8  # of one platform
-MAX_WAITING_IMAGES = 32  # to be laid on the ground
 MAX_KEPT_SCENES = 8  # of one platform, for the images that belong to them
 ORIGIN_STEP_M = 5000.0  # by which the origin of the polynomials moves with the fleet
 
@@ -110,7 +109,7 @@ class DashboardState:
             self.common_scene = CommonScene()
             self._platforms: dict[str, _ShownPlatform] = {}
             self._last_views: dict[str, tuple[SceneView, float]] = {}
-            self._images: deque[tuple[CameraImage, SceneMessage]] = deque(maxlen=MAX_WAITING_IMAGES)
+            self._images: dict[tuple[str, str], tuple[CameraImage, SceneMessage]] = {}  # by platform and camera
             self._monitor = FleetMonitor(EventLog())
             self.version += 1
 
@@ -253,12 +252,12 @@ class DashboardState:
         scenes = (scene for scene in shown.scenes if scene.sequence == sequence)
         camera.scene = shown.scene if sequence is None else next(scenes, None)
         if camera.scene is not None:
-            self._images.append((camera.image, camera.scene))
+            self._images[camera.image.platform, camera.image.channel] = camera.image, camera.scene
 
     def take_images(self) -> list[tuple[CameraImage, SceneMessage]]:
-        """Return the images that came since the last time, the newest of them, with the scenes that they belong to."""
+        """Return the newest image of each camera that has a new one, with the scene that it belongs to."""
         with self.lock:
-            images = list(self._images)
+            images = list(self._images.values())
             self._images.clear()
         return images
 

@@ -19,7 +19,7 @@ from pyproj.exceptions import ProjError
 
 from skyweave.core.errors import DataError, FleetError
 from skyweave.core.images.decoding import open_image
-from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BaseMap, TileArea, levels_between
+from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BackgroundMap, TileArea, levels_between
 
 HALF_WORLD_M = 20_037_508.342789244  # of Web Mercator
 MAX_ZOOM = 22
@@ -37,7 +37,7 @@ ReadTile = Callable[[str], bytes | None]
 """Returns the bytes at an address; None: there are none."""
 
 
-class XyzBaseMap(BaseMap):
+class XyzBaseMap(BackgroundMap):
     """Tiles of a pyramid in Web Mercator.
 
     Args:

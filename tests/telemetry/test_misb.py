@@ -78,6 +78,17 @@ def test_a_banked_aircraft_turns_its_sensor(tmp_path: Path) -> None:
     assert (yaw, pitch) == pytest.approx((-90, 20), abs=0.01)  # to the right, which is down by the bank
 
 
+def test_an_azimuth_that_only_some_sets_state_holds_between_them(tmp_path: Path) -> None:
+    path = tmp_path / "flight.klv"
+    changes = [{"t18": None} if k % 2 else {} for k in range(5)]
+    path.write_bytes(b"".join(uas_set(START_US + k * 100_000, **change) for k, change in enumerate(changes)))
+    poses = read_telemetry(path)
+    yaws = [np.degrees(camera_angles(rotation_from_quaternion(one)))[0] for one in poses.enu_from_camera]
+    assert yaws == pytest.approx([-45] * 5, abs=0.01) and not poses.notes
+    path.write_bytes(uas_set(t18=None))
+    assert "the azimuth of the sensor on the platform is not stated and taken as 0" in read_telemetry(path).notes
+
+
 def transport_stream(path: Path, start: int = 9000) -> Path:
     """Two seconds of video with a set of KLV every tenth of a second."""
     with av.open(str(path), "w") as container:

@@ -78,6 +78,19 @@ def test_a_gimbal_places_the_camera_by_the_vehicles_heading(tmp_path: Path) -> N
     assert angles == pytest.approx([-45, 30, 0], abs=0.01) and "orientation" not in poses.missing
 
 
+def test_places_that_the_filter_does_not_vouch_for_are_none(tmp_path: Path) -> None:
+    places = [
+        (48.0, 560.0) if k >= 5 else (0.5, -20.0) for k in range(len(STAMPS))
+    ]  # before it, what a filter starts at
+    rows = [(t, x, 11.0, z, z, 99.9, 1.2, x > 1, z > 0) for t, (x, z) in zip(STAMPS, places, strict=True)]
+    fields = [*PLACES, ("B", "lat_lon_valid"), ("B", "alt_valid")]
+    poses = read_telemetry(written(tmp_path / "a.ulg", vehicle_global_position=(fields, rows)))
+    known = np.isfinite(poses.places).all(1)
+    assert known.any() and poses.places[known, 0] == pytest.approx(48)
+    assert np.nanmin(poses.heights["takeoff"].values) == pytest.approx(60)
+    assert "accuracy that stands for none (99.9)" in " ".join(poses.notes)
+
+
 def test_old_receivers_write_integers(tmp_path: Path) -> None:
     fields = [("i", "lat"), ("i", "lon"), ("i", "alt"), ("B", "fix_type")]
     rows = [(t, 480_000_000, 110_000_000, 560_000, 3 if k else 0) for k, t in enumerate(STAMPS)]

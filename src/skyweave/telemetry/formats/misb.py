@@ -56,6 +56,12 @@ COLUMNS: tuple[Column, ...] = (
     "vertical_fov",
 )
 DATUMS: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid")
+ASSUMED_LEVEL = {
+    "body_pitch": "pitch of the platform",
+    "body_roll": "roll of the platform",
+    "sensor_azimuth": "azimuth of the sensor on the platform",
+    "sensor_roll": "roll of the sensor on the platform",
+}
 SEA_LEVEL_BIAS_STD_M = 5.0  # of aircraft, whose receivers know the geoid
 MISSING: dict[MissingTopic, str] = {
     "orientation": "the KLV lacks the heading of the platform or the elevation of its sensor (tags 5, 19)",
@@ -138,6 +144,7 @@ def misb_samples(packets: Iterable[KlvPacket], source: str) -> LogSamples:
         heights={datum: values[datum] for datum in DATUMS},
         height_bias_std={"sea_level": SEA_LEVEL_BIAS_STD_M},
         enu_from_camera=_orientations(values, notes),
+        interleaved=_come_in_turns(values),
         epoch=_epoch(timed) if on_video else 0,
         time_std=_time_std(times),
         platform=_platform(sets),
@@ -183,15 +190,20 @@ def _decode(items: dict[int, bytes], name: str) -> float:
 
 def _orientations(values: dict[str, np.ndarray], notes: list[str]) -> np.ndarray:
     """Orientations of the camera (n, 4); NaN where heading or elevation is missing."""
-    for name, what in (("body_pitch", "pitch"), ("body_roll", "roll")):
+    for name, what in ASSUMED_LEVEL.items():
         if np.isnan(values[name]).all():
-            notes.append(f"the {what} of the platform is not stated and taken as 0")
+            notes.append(f"the {what} is not stated and taken as 0")
             values[name] = np.zeros_like(values[name])
     body = body_orientations(values["body_yaw"], values["body_pitch"], values["body_roll"])
-    azimuth, roll = (np.nan_to_num(values[name]) for name in ("sensor_azimuth", "sensor_roll"))
+    azimuth, roll = values["sensor_azimuth"], values["sensor_roll"]
     # the sensor turns in the body's axes as a body turns in north, east, down
     turned = multiply_quaternions(NED_FROM_ENU_QUATERNION, body_orientations(azimuth, values["sensor_elevation"], roll))
     return mount_camera(multiply_quaternions(body, turned), FRD_FROM_CAMERA)
+
+
+def _come_in_turns(values: dict[str, np.ndarray]) -> bool:
+    """Whether an item is in some sets and not in all: what a set does not say, its neighbours do."""
+    return any(np.isfinite(column).any() and np.isnan(column).any() for column in values.values())
 
 
 def _time_std(times: np.ndarray) -> float:

@@ -105,9 +105,10 @@ def _positions(topics: dict[str, Topic]) -> list[Stream]:
     latitude, longitude = _degrees(topic, "lat"), _degrees(topic, "lon")
     if "fix_type" in topic:
         latitude = np.where(topic["fix_type"] >= MIN_FIX, latitude, np.nan)
+    latitude = _where_valid(topic, "lat_lon_valid", latitude)
     above_sea, above_ellipsoid = (
-        _metres(topic, "altitude_msl_m", "alt"),
-        _metres(topic, "altitude_ellipsoid_m", "alt_ellipsoid"),
+        _where_valid(topic, "alt_valid", _metres(topic, name, old))
+        for name, old in (("altitude_msl_m", "alt"), ("altitude_ellipsoid_m", "alt_ellipsoid"))
     )
     heights = {"sea_level": above_sea, "ellipsoid": above_ellipsoid}
     if (home := topics.get("home_position")) is not None and "alt" in home:
@@ -138,6 +139,11 @@ def _metres(topic: Topic, name: str, old: str) -> np.ndarray:
         return np.full(len(topic["timestamp"]), np.nan)
     values = np.asarray(topic[old])
     return values / 1000 if np.issubdtype(values.dtype, np.integer) else values.astype(np.float64)
+
+
+def _where_valid(topic: Topic, flag: str, values: np.ndarray) -> np.ndarray:
+    """Values where the filter says that they hold; newer firmware does."""
+    return np.where(np.asarray(topic[flag]) > 0, values, np.nan) if flag in topic else values
 
 
 def _quaternions(topic: Topic) -> np.ndarray:

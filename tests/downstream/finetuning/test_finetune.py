@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone, write_raster
@@ -171,7 +172,15 @@ def test_another_folder_is_the_test_part(folder: Path, tmp_path: Path, capsys: p
     for path in sorted((other / "images").iterdir())[3:]:
         path.unlink()
     command = ["finetune", str(folder / "squares.yaml"), "--data", str(folder), "-o", str(folder / "out")]
-    assert main([*command, "--test-data", str(other), "--set", "method.kind=frozen", "--json"]) == 0
+    command += ["--test-data", str(other), "--set", "method.kind=frozen"]
+    assert main(command) == 2
+    assert "images to test on are images of training" in capsys.readouterr().err
+    for path in (other / "images").iterdir():
+        with rasterio.open(path, "r+") as image:
+            image.write(image.read() ^ 1)
+    assert main([*command, "--set", "patch_size=512"]) == 2
+    assert "patch_size 512 is larger than the images" in capsys.readouterr().err
+    assert main([*command, "--json"]) == 0
     captured = capsys.readouterr()
     run = json.loads(captured.out)["runs"]["0"]
     assert run["samples"][2] == 3 and sum(run["samples"][:2]) < len(list((folder / "images").iterdir()))

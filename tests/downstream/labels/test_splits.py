@@ -58,7 +58,7 @@ def test_names_of_parts_and_groups() -> None:
     assert group_name(SplitConfig(pattern="^([A-Z]+)_"), Path("AB_12.tif")) == "AB"
     with pytest.raises(ValueError, match=r"does not match the file name 'x.tif'"):
         group_name(SplitConfig(pattern="^([A-Z]+)_"), Path("x.tif"))
-    with pytest.raises(ValueError, match=r"shares whose sum is below 1"):
+    with pytest.raises(ValueError, match=r"shares above 0, their sum below 1"):
         SplitConfig(validation=0.5, test=0.5)
 
 

@@ -1,6 +1,7 @@
 """A probe from files to table, on small images written here."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
+from skyweave.core.errors import DataError
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
 from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
@@ -146,6 +148,14 @@ def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
     assert not prepared.samples.testable[fold.train].any()
     assert prepared.samples.testable[fold.test].all()
     assert len(fold.train) == len(fold.test) == 16
+
+
+def test_test_data_that_are_training_data_are_refused(tmp_path: Path) -> None:
+    train = make(tmp_path / "train")
+    shutil.copytree(train, tmp_path / "copy")
+    for folder in (train, tmp_path / "copy"):
+        with pytest.raises(DataError, match=r"images to test on are images of training.*--test-data"):
+            prepare_probe(probe_config_from_dict(WHOLE), train, test_data=folder)
 
 
 def test_test_data_blocks_are_held_out_inside_its_places(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, w
 from skyweave.downstream.finetuning.stages import DONE_FILE
 from skyweave.downstream.finetuning.tasks.base import TASKS, Task, make_task
 from skyweave.downstream.labels.config import LabelledDataConfig
-from skyweave.downstream.labels.shared_ground import shared_ground_note
+from skyweave.downstream.labels.sample import LabelledSample
+from skyweave.downstream.labels.shared_ground import refuse_shared_files, shared_ground_note
 from skyweave.training.run_dir import CONFIG_FILE, LAST_CHECKPOINT, WEIGHTS_FILE, prepare_run_dir, write_config
 
 SCORES_FILE = "scores.json"
@@ -129,9 +130,11 @@ def finetune(
     resolve_device(device)
     prepare_run_dir(output, asdict(config), resume, PROGRESS)
     labelled = load_labelled_dataset(config.data, config.make_task(), data, test_data)
-    if isinstance(labelled.train, TileSequence) and isinstance(labelled.test, TileSequence):
-        parts = ([tile.path for tile in part.tiles] for part in (labelled.train, labelled.test))
-        labelled = replace(labelled, notes=(*labelled.notes, *shared_ground_note(*parts)))
+    train, validation, test = (_paths(part) for part in (labelled.train, labelled.validation, labelled.test))
+    labelled = replace(labelled, notes=(*labelled.notes, *shared_ground_note(train, test)))
+    if test_data is not None:
+        refuse_shared_files([*train, *validation], test)
+    _check_patch_size(config.patch_size, labelled)
     with _kept_config(output, asdict(config)):
         runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
     best = max(runs, key=lambda seed: runs[seed].validation)
@@ -146,6 +149,21 @@ def finetune(
 
     report = write_report(output / REPORT_FILE, labelled, runs[best], scores)
     return FinetuneOutput(output / WEIGHTS_FILE, report, scores)
+
+
+def _paths(part: Sequence[LabelledSample]) -> list[Path]:
+    """Files of the samples of a part; none of samples that come from elsewhere."""
+    return [tile.path for tile in part.tiles] if isinstance(part, TileSequence) else []
+
+
+def _check_patch_size(patch_size: int | None, labelled: LabelledData) -> None:
+    """Refuse patches that are larger than an image: it would be one patch, the rest of it masked."""
+    rows, columns = labelled.train[0].observations[0].shape
+    if patch_size is not None and patch_size > max(rows, columns):
+        raise ConfigError(
+            f"patch_size {patch_size} is larger than the images, {columns} x {rows} pixels (width x height); use "
+            f"{max(min(rows, columns) // 4, 1)}, so that an image has several patches"
+        )
 
 
 def _run_seeds(

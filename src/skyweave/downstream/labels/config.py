@@ -225,7 +225,7 @@ class SplitConfig:
         """Refuse shares that leave nothing of a part."""
         if min(self.validation, self.test) <= 0 or not self.validation + self.test < 1:
             raise ConfigError(
-                f"split: validation {self.validation} and test {self.test} must be shares whose sum is below 1"
+                f"split: validation {self.validation} and test {self.test} must be shares above 0, their sum below 1"
             )
 
     def _check_given(self) -> None:

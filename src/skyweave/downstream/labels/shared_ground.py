@@ -1,11 +1,13 @@
 """Images of training and test that show the same ground: scores on those are scores of places that were seen."""
 
+import filecmp
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.data.georeference import Georeference
 from skyweave.downstream.labels.images import image_header
 
@@ -36,6 +38,29 @@ def shared_ground_note(train: Sequence[Path], test: Sequence[Path]) -> list[str]
         f"{len(pairs)} of {count} test images show ground that training images show too ({example}): their scores are "
         "of places that were seen; keep such images together with split.pattern"
     ]
+
+
+def refuse_shared_files(train: Sequence[Path], test: Sequence[Path]) -> None:
+    """Refuse images of another folder to test on that are images of training, by links or as copies.
+
+    Args:
+        train: images that are trained on, or chosen by.
+        test: images of the folder to test on.
+
+    Raises:
+        DataError: one is; names it.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in dict.fromkeys(train):
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    candidates = ((path, other) for path in dict.fromkeys(test) for other in by_size.get(path.stat().st_size, []))
+    shared = {path: other for path, other in candidates if filecmp.cmp(path, other, shallow=False)}
+    if shared:
+        first, other = next(iter(shared.items()))
+        raise DataError(
+            f"{len(shared)} images to test on are images of training ({first} is {other}): scores on them would be of "
+            "what was learned; give another folder with --test-data, or leave it away to test on a part"
+        )
 
 
 def _extents(paths: Sequence[Path]) -> dict[str, tuple[list[Path], np.ndarray]]:

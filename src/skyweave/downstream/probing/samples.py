@@ -19,6 +19,7 @@ from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.readers.mask import StoredMask
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.labels.second_dates import read_second
+from skyweave.downstream.labels.shared_ground import refuse_shared_files
 from skyweave.downstream.labels.splits import block_name
 from skyweave.downstream.labels.tiles import tile_windows
 from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
@@ -132,6 +133,7 @@ def load_probe_samples(config: ProbeConfig, data: Path, test_data: Path | None =
     else:
         collected.read_folder(data, testable=False, maximum=config.max_images)
         collected.read_folder(test_data, testable=True)
+        refuse_shared_files(collected.paths[False], collected.paths[True])
     return collected.samples()
 
 
@@ -165,6 +167,7 @@ class _Collected:
         self.later: list[Observation] = []
         self.rows: list[_Row] = []
         self.notes: list[str] = []
+        self.paths: dict[bool, list[Path]] = {False: [], True: []}  # by whether they are tested on
 
     def read_folder(self, root: Path, testable: bool, maximum: int | None = None) -> None:
         """Read the images below a data folder that have a label, or as many of them drawn with a fixed seed."""
@@ -172,6 +175,7 @@ class _Collected:
         images = find_image_files(config.data.source, root, config.data.name)
         labels = open_labels(config.data.labels, images, is_exclusive=True)
         paths = _draw_images(list(filter(labels.has_label, images.paths)), maximum)
+        self.paths[testable] += paths
         groups = group_names(config.data.split, paths, images)
         for path, group in zip(paths, groups, strict=True):
             before = len(self.rows)

@@ -1,7 +1,9 @@
 """Products of one file a band are read like any raster: bands, units, nodata, masks and place by their metadata."""
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -241,3 +243,17 @@ def test_a_folder_of_bands_is_answered_with_the_pattern_that_reads_it(tmp_path) 
         read_observation(folder, L2A, unit="dn")
     pattern = folder / f"{folder.name}_{{band}}.jp2"
     assert read_observation(pattern, L2A, unit="dn", bands=["B02", "B03", "B04"]).pixels.shape == (3, 120, 120)
+
+
+def test_threads_and_forked_processes_read_the_same(surface) -> None:
+    image = open_image(surface, L2A, unit="file", nodata="clouds")
+    whole = image.read()
+    windows = [(row, column, 30, 40) for row in range(0, 90, 30) for column in range(0, 80, 40)]
+    with ThreadPoolExecutor(4) as pool:
+        for window, part in zip(windows, pool.map(image.read, windows), strict=True):
+            np.testing.assert_array_equal(part.pixels, whole.window(*window).pixels)
+    child = os.fork()
+    if child == 0:
+        os._exit(int(not np.array_equal(image.read((20, 20, 50, 50)).pixels, whole.window(20, 20, 50, 50).pixels)))
+    np.testing.assert_array_equal(image.read((50, 50, 50, 50)).pixels, whole.window(50, 50, 50, 50).pixels)
+    assert os.waitpid(child, 0)[1] == 0

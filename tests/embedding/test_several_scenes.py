@@ -1,5 +1,7 @@
 """Several scenes of one ground become one map: over dates, or over sensors, on the grid of the first."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import rasterio
@@ -11,7 +13,9 @@ from skyweave.cli.main import main
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import get_sensor
 from skyweave.embedding import EmbeddingConfig, embed_scene
+from skyweave.embedding.catalog import find_acquisition
 from skyweave.embedding.combining import COMBINATIONS
+from skyweave.embedding.config import CatalogConfig
 from skyweave.inference import InferenceConfig
 
 RGB = get_sensor("rgb")
@@ -111,6 +115,15 @@ def test_optical_radar_and_elevation_are_one_map(tmp_path, backbone, capsys) -> 
     ):
         assert main([*words, "--sensor", wrong[0], "--unit", wrong[1]]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_an_item_of_several_scenes_is_from_the_first_date_to_the_last(tmp_path) -> None:
+    images = [SimpleNamespace(time=day * 86_400 * 10**9) for day in (20_000, 19_990, 20_003)]
+    source = SimpleNamespace(images=[*images, SimpleNamespace(time=None)], names=["a", "b", "c", "dem"])
+    fields = find_acquisition(CatalogConfig(tmp_path), source).to_stac()
+    assert fields["start_datetime"] == "2024-09-24T00:00:00Z" and fields["end_datetime"] == "2024-10-07T00:00:00Z"
+    with pytest.raises(ConfigError, match="--acquired"):
+        find_acquisition(CatalogConfig(tmp_path), SimpleNamespace(images=[SimpleNamespace(time=None)], names=["dem"]))
 
 
 def test_another_way_to_combine_is_refused() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.data.band_header import band_from_file_name
 from skyweave.data.products.product import find_product
+from skyweave.data.products.shared import keep_open
 from skyweave.data.products.virtual_raster import product_as_raster
 
 MAX_LISTED_SUBDATASETS = 4
@@ -90,8 +91,8 @@ def open_raster(path: str | Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
             product = find_product(path)
-            dataset = rasterio.open(raster_name(path) if product is None else product_as_raster(product))
-        with dataset:
+            opened = rasterio.open(raster_name(path)) if product is None else keep_open(product_as_raster(product))
+        with opened as dataset:
             _check_bands(dataset, path)
             yield dataset
     except RasterioError as error:

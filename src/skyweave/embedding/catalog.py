@@ -16,23 +16,23 @@ from skyweave.inference.stac.item import Acquisition
 
 
 def find_acquisition(catalog: CatalogConfig, source: SceneSource) -> Acquisition:
-    """Return when a scene was taken, before any work is done.
+    """Return when scenes were taken, from the first to the last, before any work is done.
 
     Args:
         catalog: may say it.
-        source: whose file may say it.
+        source: whose files may say it; those that do not (elevation) have no time.
 
     Raises:
         ConfigError: neither does.
     """
     if catalog.acquired is not None:
         return Acquisition.parse(catalog.acquired)
-    time = source.images[0].time
-    if time is None:
+    times = [image.time for image in source.images if image.time is not None]
+    if not times:
         raise ConfigError(
             f"{source.names[0]} does not say when it was taken, which a STAC item must; add --acquired 2024-05-01"
         )
-    return Acquisition.at(time)
+    return Acquisition(Acquisition.at(min(times)).start, Acquisition.at(max(times)).end)
 
 
 def describe_in_catalog(

@@ -6,6 +6,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.data.products.product import find_product
+from skyweave.data.products.shared import keep_open
 from skyweave.data.products.virtual_raster import quality_as_raster
 
 
@@ -20,7 +21,6 @@ def read_clear_ground(path: str, window: Any, shape: tuple[int, int] | None) -> 
     Raises:
         DataError: the path is no product, or its product has no classification; or that cannot be read.
     """
-    import rasterio
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
 
@@ -30,7 +30,7 @@ def read_clear_ground(path: str, window: Any, shape: tuple[int, int] | None) -> 
         raise DataError(f"{path} is {kind}, so it does not say where clouds are; leave `clouds` out of its nodata")
     quality = product.quality
     try:
-        with rasterio.open(quality_as_raster(product, quality)) as dataset:
+        with keep_open(quality_as_raster(product, quality)) as dataset:
             values = dataset.read([1], window=window, out_shape=shape and (1, *shape), resampling=Resampling.nearest)
     except RasterioError as error:
         raise DataError(f"{path}: {quality.file} cannot be read ({error.__cause__ or error})") from error

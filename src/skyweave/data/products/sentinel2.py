@@ -15,6 +15,7 @@ from skyweave.data.quality_values import MASK_CLASSES
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """In the order of the numbers that the metadata give to bands."""
+NUMBERED = dict(enumerate(BANDS))
 METRES = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B01": 60, "B09": 60, "B10": 60}  # the others: 20
 CLASSES = "SCL"
 WORST = (True, 1 << 30)
@@ -83,8 +84,8 @@ def _offsets(metadata: ElementTree.Element, label: str) -> dict[str, float]:
     """Return what is added to the stored values of each band; nothing before there were offsets."""
     entries = [*metadata.iterfind(".//RADIO_ADD_OFFSET"), *metadata.iterfind(".//BOA_ADD_OFFSET")]
     try:
-        offsets = {BANDS[int(entry.attrib["band_id"])]: float(entry.text or "") for entry in entries}
-    except (KeyError, ValueError, IndexError) as error:
+        offsets = {NUMBERED[int(entry.attrib["band_id"])]: float(entry.text or "") for entry in entries}
+    except (KeyError, ValueError) as error:
         raise DataError(
             f"{label} gives the offset of a band that cannot be read ({error}); download it again"
         ) from error

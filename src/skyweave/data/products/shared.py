@@ -1,4 +1,4 @@
-"""Rasters that stay open: GDAL keeps the blocks that it decoded, and those of a product are large and slow to decode."""
+"""Rasters that stay open: GDAL keeps the blocks that it decoded, and those of a product are large and slow."""
 
 import contextlib
 import os

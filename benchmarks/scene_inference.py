@@ -51,6 +51,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=100, help="kills")
     parser.add_argument("--minutes", type=float, default=60, help="after which no further run is begun")
+    tiles = "128:0,128:8,128:16,128:24,128:32,256:32,256:64"
+    parser.add_argument("--tiles", default=tiles, help="of seams: pixels a window side and of the overlap")
     parser.add_argument("--options", default="", help="further options of `skyweave embed`, such as patch-size=16")
     return parser.parse_args()
 
@@ -199,7 +201,9 @@ def kills(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
 def seams(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
     """Differences between neighbouring patches where windows meet, beside those elsewhere, by overlap."""
     report: dict[str, Any] = {"side": arguments.side}
-    for tile, overlap in ((128, 0), (128, 8), (128, 16), (128, 24), (128, 32), (256, 32), (256, 64)):
+    width = min(rasterio.open(path).width for path in arguments.samples)
+    borders = {border // 8 + at for border in range(width, arguments.side, width) for at in (-1, 0)}
+    for tile, overlap in (map(int, words.split(":")) for words in arguments.tiles.split(",")):
         output = scene.with_name("out.tif")
         options = f"dtype=float32 tile={tile} overlap={overlap} {arguments.options}"
         run(scene, output, SOURCE, options)
@@ -208,8 +212,9 @@ def seams(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
         steps = np.sqrt(((features[:, :, 1:] - features[:, :, :-1]) ** 2).mean(axis=(0, 1)))
         step, size = (tile - overlap) // 8, tile // 8
         starts = range(step, features.shape[2] - size, step)
-        near = sorted({start + at for start in starts for at in range(-1, overlap // 8 + 1)} & set(range(len(steps))))
-        inside = np.delete(steps, near)
+        seen = set(range(len(steps))) - borders  # where two samples meet there is a seam in the scene itself
+        near = sorted({start + at for start in starts for at in range(-1, overlap // 8 + 1)} & seen)
+        inside = steps[sorted(seen - set(near))]
         ratio = float(np.max([steps[near].max()]) / np.percentile(inside, 99))
         report[f"tile {tile} overlap {overlap}"] = {
             "where_windows_meet": float(steps[near].mean()),

@@ -132,6 +132,7 @@ def test_a_lost_node_is_an_alarm_until_it_is_back() -> None:
     assert "after 4 s" in log.json_content()[0]["text"]
     monitor.on_departure("UAV_1", time.now)
     monitor.on_departure("nobody", time.now)
+    monitor.on_message("UAV_1", time.now + 0.1, NOW + 10)  # it was on its way
     monitor.check(time.now + 0.4, NOW + 10)
     assert events_of(log)[0] == ("lost", "UAV_1", True)
 

@@ -7,9 +7,9 @@ from skyweave.fleet.dashboard.common_scene import MAX_DISAGREEMENT_M, CommonObje
 from skyweave.fleet.dashboard.event_log import EventLog, Severity
 from skyweave.fleet.link.scene_message import LinkContent, SceneMessage
 
-MAX_SILENCE_S = 1.5  # without any message, for a node whose messages come more often than that
+MAX_SILENCE_S = 1.0  # without any message, for a node whose messages come more often than that
 SILENCE_GAPS = 3.0  # usual gaps between messages that a node may be silent for, where that is longer
-DEPARTURE_GRACE_S = 0.3  # after the network reported a departure, for a message to contradict it
+DEPARTURE_GRACE_S = 0.3  # after the network reported a departure, in which messages may come that were on their way
 GAP_WEIGHT = 0.1  # of the newest gap in the usual one
 MAX_GAP_S = 20.0  # that counts as usual
 LOW_BUDGET_BYTES = 1000  # of a frame, below which a warning begins
@@ -75,7 +75,9 @@ class FleetMonitor:
             self.events.add(time, Severity.NOTICE, "back", platform, f"{platform} is back{silence}")
         else:
             node.gap += GAP_WEIGHT * (min(now - node.received, MAX_GAP_S) - node.gap)
-        node.received, node.departed = now, None
+        node.received = now
+        if node.departed is not None and now - node.departed > DEPARTURE_GRACE_S:
+            node.departed = None
 
     def on_departure(self, platform: str, now: float) -> None:
         """Note that the network reported a node's departure.

@@ -13,7 +13,7 @@ from skyweave.fleet.link.clocks import Clock, SteadyClock
 from skyweave.fleet.link.credentials import PLATFORM, Member, load_credentials
 from skyweave.fleet.link.messages import MAX_MESSAGE_BYTES, SCENE, CameraImage, MessageContent, read_content
 from skyweave.fleet.link.scene_message import SceneMessage
-from skyweave.fleet.link.topics import ROOT, Topic, camera_topic, heartbeat_topic, parse_topic, result_topic
+from skyweave.fleet.link.topics import HEARTBEAT, ROOT, Topic, camera_topic, parse_topic, result_topic
 from skyweave.fleet.link.transport import DepartureCallback, Membership, MessageCallback, Transport, Unsubscribe
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
 from skyweave.fleet.sinks.sender import Sender
@@ -185,7 +185,7 @@ class FleetSubscriber:
 
     @property
     def _heartbeats(self) -> str:
-        return heartbeat_topic(self.fleet, "*")
+        return f"{ROOT}/{self.fleet}/{HEARTBEAT}/**"
 
     def _subscribe(self, pattern: str, callback: ReceivedCallback) -> Unsubscribe:
         return self.transport.subscribe(pattern, self._contained(callback))

@@ -6,6 +6,7 @@ const tiles = new Map();                          // "level/column/row" -> { ima
 
 function drawGround(width, height) {
   const ground = state && state.ground;
+  setText($("credit"), (ground && $("ground").checked && ground.credit) || "");
   if (!ground || !$("ground").checked) { return; }
   const level = Math.min(Math.max(Math.round(Math.log2(1 / viewport.scale)), ground.levels[0]), ground.levels[1]);
   const size = TILE_PIXELS * 2 ** level;              // metres

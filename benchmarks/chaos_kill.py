@@ -111,7 +111,7 @@ def kill_node(fleet: Fleet, generator: random.Random) -> float:
 
 def kill_fork_server(fleet: Fleet, generator: random.Random) -> float:
     nodes = {node["pid"] for node in fleet.state()["nodes"].values()}
-    others = [process for process in fleet.processes()[1:] if process.pid not in nodes]
+    others = [process for process in fleet.processes()[1:] if process.pid not in nodes and not is_gone(process)]
     server = next(process for process in others if "forkserver" in str(process.cmdline()))
     killed = time.monotonic()
     server.kill()
@@ -152,7 +152,8 @@ KILLS = {"node": kill_node, "fork server": kill_fork_server, "supervisor": kill_
 SHARES = (12, 2, 2, 1)  # of all kills
 
 
-def measure(kills: int, port: int) -> list[dict[str, Any]]:
+def measure(kills: int, port: int, only: list[str] | None = None) -> list[dict[str, Any]]:
+    names, shares = zip(*((n, s) for n, s in zip(KILLS, SHARES, strict=True) if n in (only or KILLS)), strict=True)
     generator = random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in KILLS}
     faults: dict[str, list[str]] = {name: [] for name in KILLS}
@@ -161,13 +162,14 @@ def measure(kills: int, port: int) -> list[dict[str, Any]]:
         try:
             fleet.wait_for_scenes(time.monotonic())
             for number in range(kills):
-                name = generator.choices(list(KILLS), SHARES)[0] if number >= len(KILLS) else list(KILLS)[number]
+                name = generator.choices(names, shares)[0] if number >= len(names) else names[number]
                 time.sleep(generator.uniform(0, 2))
                 try:
                     seconds[name].append(KILLS[name](fleet, generator))
                 except Exception as error:
                     faults[name].append(f"kill {number}: {type(error).__name__}: {error}")
         finally:
+            fleet.client.close()
             subprocess.run([*SKYWEAVE, "fleet", "down", fleet.file], check=False)
     return [{"killed": name, "seconds": times, "faults": faults[name]} for name, times in seconds.items()]
 
@@ -176,9 +178,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--port", type=int, default=18450)
+    parser.add_argument("--only", choices=KILLS, action="append")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows = measure(args.kills, args.port)
+    rows = [row for row in measure(args.kills, args.port, args.only) if row["seconds"] or row["faults"]]
     for row in rows:
         times = row["seconds"] or [float("nan")]
         print(

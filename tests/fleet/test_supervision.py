@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -337,3 +338,31 @@ def test_a_node_that_is_stuck_ends_with_its_supervisor(tmp_path: Path) -> None:
             return True
 
     until(is_gone, "the stuck node has ended")
+
+
+FORK_SERVER = """
+import atexit, os, sys, time
+atexit.register(lambda: time.sleep(300 if os.getpid() == server else 0))  # taking the libraries apart
+server = os.getpid()
+import skyweave.fleet.supervisor.preload
+if os.fork() == 0:
+    atexit._run_exitfuncs()
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) != 7)
+"""
+
+
+def test_the_fork_server_ends_at_once_with_its_supervisor_and_nodes_by_themselves() -> None:
+    """It took six seconds to take all libraries apart, while `fleet up` was refused."""
+    assert subprocess.run([sys.executable, "-c", FORK_SERVER], timeout=120, check=False).returncode == 0
+
+
+def test_a_fork_server_is_ready_however_often_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one that was killed was missed only when a node was to be started, which then took 18 s."""
+    events: list[str] = []
+    monkeypatch.setattr(node_process, "preload_libraries", lambda: events.append("preload"))
+    process = node_process.NodeProcess("UAV_1", tmp_path / "UAV_1.yaml", tmp_path / "UAV_1.log")
+    gone = SimpleNamespace(is_alive=lambda: False)
+    for _ in range(3):
+        process._note_loss(gone, events.append)  # type: ignore[arg-type]
+    assert events == ["UAV_1 goes on without the process that it was forked from", "preload", "preload", "preload"]

@@ -10,6 +10,7 @@ from math import ceil, sqrt
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.envelope import HEADER_BYTES, SIGNATURE_BYTES
 from skyweave.fleet.link.heartbeat import MAX_REPORTS
+from skyweave.fleet.link.zenoh_settings import MAX_SESSIONS
 
 HEARTBEAT_BYTES = 70  # without reports and envelope, for a few categories
 REPORT_BYTES = 36  # of one peer in a heartbeat
@@ -137,6 +138,7 @@ class FleetPlan:
             "a platform's link, receiving (1 of 100)": self.received_bits_rarely / self.link,
             "peers of a node (1 of 100)": self.peers_received_rarely / MAX_REPORTS,
             "processor of a node, a core for receiving": self.processor,
+            "sessions of a router": self.platforms / self.sites / MAX_SESSIONS,
             "a router's link to its site": self.gate_bits / self.gate,
             "a router's link to other sites": self.between_bits / self.gate,
         }

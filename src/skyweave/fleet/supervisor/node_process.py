@@ -130,11 +130,12 @@ class NodeProcess:
 
     def _note_loss(self, process: BaseProcess, on_event: EventCallback) -> None:
         """Note that the fork server has ended; the node goes on, and another server is made ready for the next one."""
-        if self._is_lost or process.is_alive():
+        if process.is_alive():
             return
+        if not self._is_lost:
+            on_event(f"{self.name} goes on without the process that it was forked from")
         self._is_lost = True
-        on_event(f"{self.name} goes on without the process that it was forked from")
-        preload_libraries()
+        preload_libraries()  # again and again: this server may be killed, too, before the node is started anew
 
     def _check_progress(self, process: BaseProcess, now: float, on_event: EventCallback) -> None:
         age = now - self._started_at

@@ -1,5 +1,8 @@
 """Imports what a node needs, once for all that are forked from here (`skyweave.fleet.supervisor.process`)."""
 
+import atexit
+import os
+
 import skyweave.collaboration.weights
 import skyweave.fleet.link.zenoh
 import skyweave.fleet.perceivers.intermediate_fusion
@@ -12,3 +15,14 @@ import skyweave.fleet.sources.recording
 import skyweave.fleet.supervisor.runtime
 import skyweave.perception.weights
 import skyweave.recordings.nuscenes  # noqa: F401
+
+FORK_SERVER = os.getpid()
+
+
+def end_at_once() -> None:
+    """End the fork server, when its supervisor has: taking all libraries apart takes seconds, and is for nothing."""
+    if os.getpid() == FORK_SERVER:  # nodes, which are forked from it, end by themselves
+        os._exit(0)
+
+
+atexit.register(end_at_once)

@@ -1,0 +1,255 @@
+"""A city: what a node costs from 16 to 64 nodes at equal density, and what 1,000 and 100,000 would cost.
+
+    unshare -n sh -c 'ip link set lo up; OMP_NUM_THREADS=1 python benchmarks/fleet_city.py measure --json city.json'
+    OMP_NUM_THREADS=1 python benchmarks/fleet_city.py simulate
+
+`measure` runs nodes with keys over Zenoh and TLS as clients of one `skyweave fleet router` in a process of its own; the
+nodes share a process and a thread, each with a session of its own, and fly straight on at 10 m/s over streets full of
+cars that a stand-in detector sees. In a network namespace of its own the loopback interface counts what travels, headers
+and acknowledgements included. `simulate` moves any number of platforms over the same tiles and counts who receives whom,
+and what changes in the routers' tables.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.fleet.link.certificate_authority import create_keys
+from skyweave.fleet.link.clocks import SteadyClock
+from skyweave.fleet.link.credentials import load_credentials
+from skyweave.fleet.link.tiles import TileScheme
+from skyweave.fleet.link.transport import Membership
+from skyweave.fleet.link.zenoh import ZenohConfig
+from skyweave.fleet.node.node import Node
+from skyweave.fleet.node.options import NodeOptions
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.perceivers.box_messages import BoxMessages
+from skyweave.fleet.perceivers.late_fusion import EgoScene
+from skyweave.fleet.plan import FleetPlan
+from skyweave.perception.results import Detections, ScenePrediction
+from skyweave.perception.results.scene import DETECTION
+from skyweave.recordings.recording import Frame
+from skyweave.wire import WireGrid
+
+CRS, ORIGIN = "EPSG:32632", (690_000.0, 5_334_000.0)
+MAP_M, TILE_M, RESOLUTION_M = 100.0, 128, 0.5
+DENSITY = 16e-6  # platforms a square metre
+CARS = 400e-6  # likewise
+SPEED_M_S = 10.0
+SITE_PLATFORMS = 250  # behind one router
+
+
+class CityPerceiver(BoxMessages):
+    """Sees the cars on its map, with noise."""
+
+    fingerprint, resolution = 0, RESOLUTION_M
+
+    def __init__(self, number: int, side: float, interval: float) -> None:
+        super().__init__(("car",), interval)
+        generator = np.random.default_rng(number)
+        self.start, heading = generator.uniform(0, side, 2), generator.uniform(0, 2 * np.pi)
+        self.velocity, self.side = SPEED_M_S * np.array([np.cos(heading), np.sin(heading)]), side
+        self.noise = generator
+        self.cars = np.random.default_rng(0).uniform(0, side, (round(CARS * side**2), 2))  # the same for all
+
+    def position(self, seconds: float) -> np.ndarray:
+        """It turns where the city ends."""
+        return self.side - np.abs((self.start + self.velocity * seconds) % (2 * self.side) - self.side)
+
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoScene:
+        x, y = np.round((self.position(frame.time % 10**15 / 1e9) + ORIGIN) / 4) * 4
+        grid = MapGrid.around(float(x), float(y), MAP_M, RESOLUTION_M, CRS)
+        near = self.cars[(np.abs(self.cars + ORIGIN - (x, y)) < MAP_M / 2 - 1).all(1)] + ORIGIN
+        count = len(near)
+        centres = np.column_stack([near + self.noise.normal(0, 0.2, near.shape), np.full(count, 0.8)])
+        boxes = Boxes(centres, np.tile([4.5, 1.8, 1.6], (count, 1)), np.zeros(count))
+        detections = Detections(
+            boxes, np.zeros((count, 2)), ("car",) * count, np.full(count, 0.8), CRS, frame.time
+        )  # fmt: skip
+        return EgoScene(frame.time, grid, ScenePrediction({DETECTION: detections}))
+
+
+def measure(count: int, tiles: tuple[int, ...], interval: float, seconds: float, port: int) -> dict[str, Any]:
+    names, side = [f"UAV_{number}" for number in range(count)], float(np.sqrt(count / DENSITY))
+    options = NodeOptions(tiles=tiles, heartbeat_interval=interval, peer_timeout=4 * interval)
+    with tempfile.TemporaryDirectory() as keys:
+        create_keys(keys, names, relays=["gate"])
+        gate = f"tls/127.0.0.1:{port}"
+        command = [sys.executable, "-m", "skyweave", "fleet", "router", "--name", "gate", "--keys", keys]
+        with subprocess.Popen([*command, "--fleet", "city", "--listen", gate], stdout=subprocess.PIPE) as router:
+            try:
+                assert router.stdout is not None and router.stdout.readline()
+                nodes = [
+                    open_node(number, name, keys, gate, side, interval, options) for number, name in enumerate(names)
+                ]
+                return {
+                    "nodes": count,
+                    "tiles": list(tiles),
+                    **run(nodes, psutil.Process(router.pid), interval, seconds),
+                }
+            finally:
+                router.terminate()
+
+
+def open_node(
+    number: int, name: str, keys: str, gate: str, side: float, interval: float, options: NodeOptions
+) -> Node:  # fmt: skip
+    trust = load_credentials(keys, name)
+    transport = ZenohConfig([], [gate], "client", open_timeout=20).build(Membership("city", trust))
+    perceiver = CityPerceiver(number, side, interval)
+    return Node("city", name, perceiver, transport, WorldFrame(CRS), options, credentials=trust, clock=SteadyClock())
+
+
+def run(nodes: list[Node], router: psutil.Process, interval: float, seconds: float) -> dict[str, Any]:
+    """Let all nodes work in turns, the first seconds uncounted."""
+    this, fused, slots = psutil.Process(), [], 2 * len(nodes)
+    warm_up, before, began = 6, None, time.monotonic()
+    turn = 0
+    while before is None or time.monotonic() - began < seconds:
+        if before is None and turn == warm_up * slots:
+            before, began = counters(nodes, this, router), time.monotonic()
+        slot_end = interval / slots
+        started = time.monotonic()
+        node = nodes[turn % slots // 2]
+        if turn % 2:
+            node.send_heartbeat()
+        else:
+            pending = node.observe_and_send(Frame(node.clock(), {}))
+            node.peers.drain()
+            scene = node.fuse(pending)
+            if before is not None:
+                fused.append(sum(overlap(node, peer) for peer in scene.peer_frames))
+        turn += 1
+        time.sleep(max(slot_end - (time.monotonic() - started), 0))
+    elapsed = time.monotonic() - began
+    after = counters(nodes, this, router)
+    peers = [
+        sum(node.peers.clock() - peer.heartbeat_received < 4e9 * interval for peer in node.peers.all())
+        for node in nodes
+    ]
+    rejected = sum((node.peers.rejection_counts()[""] for node in nodes), start=type(nodes[0].peers.unknown_senders)())
+    per_node = {key: (after[key] - before[key]) / elapsed / len(nodes) for key in after}
+    for node in nodes:
+        node.close()
+    return {
+        "seconds": round(elapsed, 1),
+        "frames a second and node": round(len(fused) / elapsed / len(nodes), 3),
+        "peers received": round(float(np.mean(peers)), 2),
+        "peers fused whose maps overlap": round(float(np.mean(fused)), 2),
+        "received by a node, without headers (kbit/s)": round(per_node["received"] * 8e-3, 2),
+        "on the wire, both directions (kbit/s a node)": round(per_node["wire"] * 8e-3, 2),
+        "processor of a node (ms a second)": round(1e3 * per_node["processor"], 2),
+        "processor of the router (ms a second and node)": round(1e3 * per_node["router"], 2),
+        "refused": dict(rejected),
+        "load": os.getloadavg()[0],
+    }
+
+
+def overlap(node: Node, synchronized: Any) -> bool:
+    centre = node.perceiver.position(node.clock() % 10**15 / 1e9) + ORIGIN
+    grid: WireGrid = synchronized.content.grid
+    other = (grid.west + grid.columns / 2) * grid.metres, (grid.north - grid.rows / 2) * grid.metres
+    return bool((np.abs(centre - other) < MAP_M).all())
+
+
+def counters(nodes: list[Node], this: psutil.Process, router: psutil.Process) -> dict[str, float]:
+    line = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:"))
+    return {
+        "received": float(sum(peer.bytes for node in nodes for peer in node.peers.all())),
+        "wire": float(line.split(":")[1].split()[0]),
+        "processor": sum(this.cpu_times()[:2]),
+        "router": sum(router.cpu_times()[:2]),
+    }
+
+
+def simulate(count: int, seconds: int, generator: np.random.Generator) -> dict[str, Any]:
+    """Move platforms over the tiles, a second at a time."""
+    side = float(np.sqrt(count / DENSITY))
+    sites_along = max(round(np.sqrt(count / SITE_PLATFORMS)), 1)
+    start, heading = generator.uniform(0, side, (count, 2)), generator.uniform(0, 2 * np.pi, count)
+    velocity = SPEED_M_S * np.column_stack([np.cos(heading), np.sin(heading)])
+    crossings, changed, tables, before = 0, list[int](), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for second in range(seconds):
+        places = side - np.abs((start + velocity * second) % (2 * side) - side)
+        index = (places // TILE_M).astype(np.int64)
+        tiles = int(side // TILE_M) + 3
+        flat = (index[:, 0] + 1) * tiles + index[:, 1] + 1
+        around = np.array([east * tiles + north for east in (-1, 0, 1) for north in (-1, 0, 1)])
+        site = (places // (side / sites_along)).astype(np.int64).clip(max=sites_along - 1) @ np.array([1, sites_along])
+        subscribed = np.unique((site[:, None] * tiles**2 + flat[:, None] + around).ravel())  # by router, each tile once
+        if second:
+            crossings += int((flat != before).sum())
+            changed.append(len(np.setxor1d(subscribed, tables, assume_unique=True)))
+        tables, before = subscribed, flat  # noqa: F841
+    speakers = np.bincount(flat, minlength=tiles**2)
+    received = speakers[flat[:, None] + around].sum(1) - 1
+    by_site = [int(received[site == number].sum()) for number in range(sites_along**2)]
+    from_others = [
+        int(speakers[tables[tables // tiles**2 == number] % tiles**2].sum() - (site == number).sum())
+        for number in range(sites_along**2)
+    ]
+    plan = FleetPlan(side**2, count, 1e9, sites=sites_along**2, map_size=MAP_M, tile=TILE_M, frame_bytes=400)
+    sent = plan.sent_bits
+    return {
+        "platforms": count,
+        "sites": sites_along**2,
+        "peers received, mean": round(float(received.mean()), 2),
+        "peers received, 1 of 100": int(np.quantile(received, 0.99)),
+        "peers received, most": int(received.max()),
+        "by the plan, without edges": round(plan.peers_received, 2),
+        "a platform receives (kbit/s)": round(float(received.mean()) * sent / 1e3, 1),
+        "the busiest router sends to its site (Mbit/s)": round(max(by_site) * sent / 1e6, 1),
+        "the busiest site receives from others (Mbit/s)": round(max(from_others) * sent / 1e6, 2),
+        "everybody to everybody: a platform receives (Mbit/s)": round((count - 1) * sent / 1e6, 1),
+        "tiles that a platform changes (a minute)": round(60 * crossings / count / (seconds - 1), 2),
+        "tiles subscribed to, all routers": len(tables),
+        "of them changed (a second)": round(float(np.mean(changed)), 1),
+    }
+
+
+def check_scheme() -> None:
+    """The simulation counts as the nodes do."""
+    generator, scheme = np.random.default_rng(1), TileScheme((TILE_M,))
+    for east, north in generator.integers(0, 50_000, (200, 2)):
+        grid = WireGrid(int(east) - 50, int(north) + 50, 1_000_000, 100, 100)
+        assert scheme.tile_path(grid) == f"e{east // TILE_M}n{north // TILE_M}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", choices=("measure", "simulate"))
+    parser.add_argument("--nodes", type=int, nargs="+")
+    parser.add_argument("--interval", type=float, default=2.0, help="seconds between frames, and between heartbeats")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--everybody", action="store_true", help="without tiles")
+    parser.add_argument("--port", type=int, default=17450)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows = []
+    check_scheme()
+    for count in args.nodes or ((16, 32, 64) if args.work == "measure" else (16, 64, 1000, 100_000)):
+        if args.work == "measure":
+            tiles = () if args.everybody else (TILE_M,)
+            rows.append(measure(count, tiles, args.interval, args.seconds, args.port))
+        else:
+            rows.append(simulate(count, 20, np.random.default_rng(0)))
+        print(json.dumps(rows[-1]), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    os._exit(0)  # sessions to a router that has ended take their time
+
+
+if __name__ == "__main__":
+    main()

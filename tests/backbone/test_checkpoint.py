@@ -129,3 +129,22 @@ save_checkpoint(Path({str(saved)!r}), build_backbone("tiny", seed=4, **{SMALL!r}
     assert "File too large" in run.stderr
     assert saved.read_bytes() == before
     assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(model: Backbone, saved: Path) -> None:
+    """A kill between the two renames, or one file copied without the other, mixes two models."""
+    state = load_file(saved)
+    key = next(key for key in state if key.endswith("qkv.weight"))
+    save_file({**state, key: torch.zeros_like(state[key])}, saved)
+    with pytest.raises(WeightsError, match=r"do not belong together.*copy both files again"):
+        skyweave.load(saved)
+    save_checkpoint(saved, model, "mine")
+    assert skyweave.load(saved).config == model.config
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", 200_000), ("width", 10**9)])
+def test_a_card_that_asks_for_more_than_the_weights_hold_is_refused_at_once(saved: Path, name: str, value: int) -> None:
+    architecture = json.loads(saved.with_suffix(".json").read_text())["architecture"]
+    change(saved, architecture={**architecture, name: value})
+    with pytest.raises(WeightsError, match=f"asks for a {name} of {value}.*holds"):
+        skyweave.load(saved)

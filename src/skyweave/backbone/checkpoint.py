@@ -70,6 +70,7 @@ def load_backbone(name_or_path: str | Path, device: str | torch.device = "cpu") 
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
     used = {key: value for key, value in state.items() if not key.startswith(EXTRA_PARTS)}
     load_strictly(backbone, used, str(name_or_path))
+    check_fingerprint(fingerprint(backbone), card.fingerprint, str(name_or_path))
     return backbone.eval().to(resolve_device(device))
 
 
@@ -116,7 +117,9 @@ def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], ModelC
         name_or_path: as of `load_backbone`.
     """
     path, card = _locate(name_or_path), read_card(name_or_path)
-    return unpack_state(read_safetensors(path)), card
+    state = unpack_state(read_safetensors(path))
+    _check_size(card, state, str(name_or_path))
+    return state, card
 
 
 def read_card(name_or_path: str | Path) -> ModelCard:
@@ -156,6 +159,36 @@ def fingerprint(encoder: Encoder, dtype: torch.dtype = torch.float32) -> str:
         digest.update(key.encode())
         digest.update(round_to_storage(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def check_fingerprint(actual: str, stated: str, source: str) -> None:
+    """Refuse weights that are not those of their card.
+
+    Args:
+        actual: fingerprint of the weights.
+        stated: that of the card; empty: it states none.
+        source: of the weights, for the message.
+
+    Raises:
+        WeightsError: they differ.
+    """
+    if stated and actual != stated:
+        raise WeightsError(
+            f"{source} and its card do not belong together: the fingerprint of the weights is {actual}, that of the card "
+            f"{stated}; copy both files again"
+        )
+
+
+def _check_size(card: ModelCard, state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse a card that asks for a larger model than its weights are of, before that is built."""
+    largest = max((size for tensor in state.values() for size in tensor.shape), default=0)
+    for name, limit in (("depth", len(state)), ("width", largest)):
+        value = card.architecture.get(name)
+        if isinstance(value, int) and value > limit:
+            raise WeightsError(
+                f"{source}: its card asks for a {name} of {value}, and the file holds {len(state)} tensors of at most "
+                f"{largest} rows; copy both files again"
+            )
 
 
 def list_weights() -> dict[str, Path]:

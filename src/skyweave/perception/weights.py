@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone import BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone.checkpoint import check_fingerprint
 from skyweave.backbone.device import resolve_device
 from skyweave.backbone.state_dict import load_strictly
 from skyweave.backbone.storage import round_to_storage
@@ -74,6 +75,7 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     model = PerceptionModel(config, build_backbone(BackboneConfig(**card.architecture), sensors, seed=0))
     _load_state(model, state, name_or_path)
+    check_fingerprint(fingerprint(model), card.parts.get("perception_fingerprint", ""), str(name_or_path))
     model.card = card
     if DOMAIN_PART in card.parts:
         model.domain = TrainingDomain.from_card(card.parts[DOMAIN_PART])

@@ -5,8 +5,8 @@
 
 `measure` runs nodes with keys over Zenoh and TLS as clients of one `skyweave fleet router` in a process of its own; the
 nodes share a process and a thread, each with a session of its own, and fly at 10 m/s over cars that a stand-in detector
-sees. Their clocks run slowly (`--slow`), so that a machine with other work keeps up; figures are by the nodes' clocks. In
-a network namespace of its own the loopback interface counts what travels, headers, acknowledgements and signs of life of
+sees. Their clocks run slowly (`--slow`), so that a machine with other work keeps up; figures are by these clocks. In a
+network namespace of its own the loopback interface counts what travels, headers, acknowledgements and signs of life of
 links included. `simulate` moves any number of platforms over the same tiles and counts who receives whom, and what
 changes in the routers' tables.
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,14 @@ def measure(
         with subprocess.Popen([*command, "--fleet", "city", "--listen", gate], stdout=subprocess.PIPE) as router:
             try:
                 assert router.stdout is not None and router.stdout.readline()
+                clock = SlowClock(slow)
+                perceivers = [CityPerceiver(number, side, interval) for number in range(count)]
                 nodes = [
-                    open_node(number, name, keys, gate, side, interval, options) for number, name in enumerate(names)
+                    open_node(perceiver, name, keys, gate, options, clock)
+                    for perceiver, name in zip(perceivers, names, strict=True)
                 ]
-                return {
-                    "nodes": count,
-                    "tiles": list(tiles),
-                    **run(nodes, psutil.Process(router.pid), interval, seconds),
-                }
+                result = run(nodes, psutil.Process(router.pid), clock, interval, seconds)
+                return {"nodes": count, "tiles": list(tiles), **result}
             finally:
                 router.terminate()
 
@@ -167,6 +168,7 @@ def run(nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: f
 
 
 def overlap(node: Node, synchronized: Any) -> bool:
+    assert isinstance(node.perceiver, CityPerceiver)
     centre = node.perceiver.position(node.clock() % 10**15 / 1e9) + ORIGIN
     grid: WireGrid = synchronized.content.grid
     other = (grid.west + grid.columns / 2) * grid.metres, (grid.north - grid.rows / 2) * grid.metres

@@ -366,3 +366,25 @@ def test_a_fork_server_is_ready_however_often_it_is_killed(tmp_path: Path, monke
     for _ in range(3):
         process._note_loss(gone, events.append)  # type: ignore[arg-type]
     assert events == ["UAV_1 goes on without the process that it was forked from", "preload", "preload", "preload"]
+
+
+LOGGING = """
+import os, sys, threading, time
+from skyweave.fleet.supervisor import process
+process.MAX_LOG_BYTES = 1000
+process._redirect_output(sys.argv[1])
+threading.Thread(target=process._rotate_log, args=(sys.argv[1], 0.01), daemon=True).start()
+for number in range(1000):
+    os.write(2, b"%06d a line of a library that writes by itself\\n" % number)
+    time.sleep(0.001)
+"""
+
+
+def test_a_long_log_is_begun_anew_while_the_node_goes_on(tmp_path: Path) -> None:
+    """It was only when a node was started again: one that ran for months filled the disk."""
+    log = tmp_path / "UAV_1.log"
+    subprocess.run([sys.executable, "-c", LOGGING, str(log)], timeout=120, check=True)
+    lines = (log.with_suffix(".log.1").read_text() + log.read_text()).splitlines()
+    numbers = [int(line[:6]) for line in lines]
+    assert numbers == list(range(numbers[0], 1000)) and numbers[0] > 0, "nothing is lost but what is oldest"
+    assert len(lines) < 500 and sorted(path.name for path in tmp_path.iterdir()) == ["UAV_1.log", "UAV_1.log.1"]

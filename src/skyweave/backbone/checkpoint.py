@@ -174,7 +174,7 @@ def check_fingerprint(actual: str, stated: str, source: str) -> None:
     """
     if stated and actual != stated:
         raise WeightsError(
-            f"{source} and its card do not belong together: the fingerprint of the weights is {actual}, that of the card "
+            f"{source} and its card do not belong together: the weights have the fingerprint {actual}, the card states "
             f"{stated}; copy both files again"
         )
 

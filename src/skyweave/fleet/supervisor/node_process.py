@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.fleet.supervisor.fork_server import preload_libraries
-from skyweave.fleet.supervisor.process import start_process
+from skyweave.fleet.supervisor.process import MAX_LOG_BYTES, start_process
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
 SETTLED_AFTER_S = 5.0  # after which a node counts as running well
@@ -24,7 +24,6 @@ MAX_SIGNS = 4096  # that are read at once
 LOST_EXIT_CODE = 255  # where the fork server ended, and does not know what became of the node
 POLL_S = 0.1
 MAX_EXIT_CODES = 20  # that are remembered
-MAX_LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
 
 EventCallback = Callable[[str], None]
 """Called with a line of text for each event."""

@@ -25,13 +25,15 @@ from skyweave.core.signals import on_end_signal
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.supervisor.fork_server import process_context
 from skyweave.fleet.supervisor.logs import LOGGER_NAME, set_up_logging
-from skyweave.fleet.supervisor.watchdog import Watchdog, end_process_later, watched
+from skyweave.fleet.supervisor.watchdog import STANDARD_ERROR, Watchdog, end_process_later, watched
 
 if TYPE_CHECKING:
     from skyweave.fleet.node.fused_scene import FusedScene
     from skyweave.fleet.node.node import Node
     from skyweave.fleet.sinks.publisher import ScenePublisher
 
+MAX_LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
+LOG_PERIOD_S = 10.0  # between two looks at its size
 LOG_INTERVAL_S = 5.0  # between two lines about scenes
 STATUS_INTERVAL_S = 1.0
 END_TIMEOUT_S = 4.0  # for a node whose supervisor is gone to leave by itself
@@ -168,6 +170,7 @@ def _write_statuses(node: "Node", path: str, stop: threading.Event) -> None:
 def _run(file: str, log: str, folder: str, signs: Connection) -> None:
     """Run a node in the new process."""
     _redirect_output(log)
+    threading.Thread(target=_rotate_log, args=(log,), name="log rotation", daemon=True).start()
     os.chdir(folder)
     os.set_blocking(signs.fileno(), False)
 
@@ -194,6 +197,16 @@ def _redirect_output(log: str) -> None:
     for number in (1, 2):
         os.dup2(stream, number)
     os.close(stream)
+
+
+def _rotate_log(log: str, period: float = LOG_PERIOD_S) -> None:
+    """Begin a long log anew while the node goes on, the old one kept; libraries may write to it, too."""
+    while True:
+        time.sleep(period)
+        with suppress(OSError):  # the disk takes nothing
+            if os.fstat(STANDARD_ERROR).st_size > MAX_LOG_BYTES:
+                os.replace(log, Path(log).with_suffix(".log.1"))
+                _redirect_output(log)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/fleet_sites.py --json sites.json      # as root
 
-UAV_1 and UAV_2 are at the north router, UAV_3 at the south one, UAV_4 is on the way: it has a link to each site and is told
-both addresses. All look at one crossing, with keys, over TLS, as clients of a router, with map tiles. First the link between
-the sites is cut, and heals; then UAV_4 loses its northern link and goes on in the south. Every node writes its scenes to a
-file. Counted are, by phase, the scenes of a node that miss a peer of its own side, those that miss one of the other side,
-and how long after each change all is whole again.
+UAV_1 and UAV_2 are at the north router, UAV_3 at the south one, UAV_4 is on the way: it has a link to each site and is
+told both addresses. All look at one crossing, with keys, over TLS, as clients of a router, with map tiles. First the
+link between the sites is cut, and heals; then UAV_4 loses its northern link and goes on in the south. Every node writes
+its scenes to a file. Counted are, by phase, the scenes that miss a peer within reach, those that miss one that was cut
+off, and how long after each change all is whole again.
 """
 
 import argparse

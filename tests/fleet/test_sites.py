@@ -13,6 +13,7 @@ zenoh = pytest.importorskip("zenoh", reason="needs skyweave[link]")
 import fabricated_fleet as fleet  # noqa: E402
 from skyweave.cli.main import main  # noqa: E402
 from skyweave.core.errors import FleetError  # noqa: E402
+from skyweave.fleet.link import zenoh as zenoh_transport  # noqa: E402
 from skyweave.fleet.link.certificate_authority import create_keys  # noqa: E402
 from skyweave.fleet.link.clocks import wall_clock  # noqa: E402
 from skyweave.fleet.link.credentials import load_credentials  # noqa: E402
@@ -90,6 +91,38 @@ def test_platforms_of_two_sites_meet_and_nobody_speaks_for_another(keys: Path) -
         stop.set()
         for router in routers:
             router.join(20)
+
+
+def test_a_platform_whose_router_is_not_there_goes_on_alone_until_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It blocked for ever, without its own view, and could not even be ended."""
+    monkeypatch.setattr(zenoh_transport, "ROUTER_TIMEOUT_S", 0.2)
+    gate = free_endpoint().replace("tls", "tcp")
+    here = fleet.node("UAV_1", ZenohConfig([], [gate], "client").build(Membership("test")), wall_clock, OPTIONS)
+    ended = here.transport.subscribe("skyweave/test/other", lambda topic, message: None)
+    ended()
+    fleet_alone = here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1", wall_clock())))
+    assert fleet_alone.prediction.detections is not None and len(fleet_alone.prediction.detections) > 0
+    stop = threading.Event()
+    router = threading.Thread(target=run_router, args=("test", "router", [gate], [], stop))
+    router.start()
+    there = fleet.node("UAV_2", ZenohConfig([], [gate], "client").build(Membership("test")), wall_clock, OPTIONS)
+
+    def step() -> bool:
+        for node in (here, there):
+            node.observe_and_send(fleet.frame(0, node.name, wall_clock()))
+            node.send_heartbeat()
+        return bool(here.peers.all()) and bool(there.peers.all())
+
+    try:
+        until(step, "they receive each other")
+    finally:
+        here.close()
+        there.close()
+        stop.set()
+        router.join(20)
+    ZenohConfig([], [gate], "client").build(Membership("test")).close()  # without ever having been connected
 
 
 def test_only_a_relay_is_a_router(keys: Path) -> None:

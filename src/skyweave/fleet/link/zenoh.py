@@ -9,9 +9,10 @@ name; `skyweave.fleet.link.encryption` refuses anything else unless it is allowe
 
 import contextlib
 import json
+import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from skyweave.fleet.link.transport import (
 )
 from skyweave.fleet.link.zenoh_settings import ZenohOptions, zenoh_settings
 
+log = logging.getLogger("skyweave.fleet")
 PRIORITIES = {
     Priority.CONTROL: zenoh.Priority.INTERACTIVE_HIGH,
     Priority.FRAMES: zenoh.Priority.DATA_HIGH,
@@ -38,6 +40,7 @@ PRIORITIES = {
 }
 MAX_PUBLISHERS = 256
 CLOSE_TIMEOUT_S = 3.0
+ROUTER_TIMEOUT_S = 3.0  # for which a client waits at its start; then it goes on alone
 # Closing a dead link blocks one of Zenoh's reading threads for the 10 s that a socket lingers. It has two by default: a
 # node whose own link was cut loses all peers at once, and received from nobody until they were free again.
 RUNTIME = "(rx: (worker_threads: 32))"
@@ -89,14 +92,12 @@ class ZenohTransport:
         settings = zenoh.Config()
         for key, value in zenoh_settings(options, certificates, fleet, members, allow_clear).items():
             settings.insert_json5(key, json.dumps(value))
-        try:
-            self.session = zenoh.open(settings)
-        except zenoh.ZError as error:
-            raise FleetError(f"Zenoh does not open {options.listen}: {error}") from None
+        self._session: Any = None  # of a client none until a router answers
         self._publishers: dict[tuple[str, Priority], Any] = {}
-        self._declared: list[Any] = []  # subscribers and tokens, which end when nothing refers to them
+        self._declarations: list[_Declaration] = []  # what they hold ends when nothing refers to it
         self._lock = threading.Lock()
         self._open = True
+        self._open_session(settings, options)
 
     def publish(self, topic: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
         """Send a message to all subscribers; it is dropped where the link is full.
@@ -106,7 +107,7 @@ class ZenohTransport:
             message: its bytes.
             priority: against other messages.
         """
-        if not self._open:
+        if not self._open or self._session is None:
             return
         with contextlib.suppress(zenoh.ZError):  # no route, or closing: the same as a lost message
             self._publisher(topic, priority).put(message)
@@ -122,7 +123,8 @@ class ZenohTransport:
         def on_sample(sample: Any) -> None:
             callback(str(sample.key_expr), sample.payload.to_bytes())
 
-        return self._keep(self.session.declare_subscriber(pattern, on_sample, allowed_origin=zenoh.Locality.REMOTE))
+        remote = zenoh.Locality.REMOTE
+        return self._declare(lambda session: session.declare_subscriber(pattern, on_sample, allowed_origin=remote))
 
     def announce(self, topic: str) -> Unsubscribe:
         """Declare presence under a topic, as a liveliness token; return what ends it.
@@ -130,7 +132,7 @@ class ZenohTransport:
         Args:
             topic: that others watch.
         """
-        return self._keep(self.session.liveliness().declare_token(topic))
+        return self._declare(lambda session: session.liveliness().declare_token(topic))
 
     def watch(self, pattern: str, callback: DepartureCallback) -> Unsubscribe:
         """Call back for every member that left; return what ends the watching.
@@ -146,7 +148,7 @@ class ZenohTransport:
             if sample.kind == zenoh.SampleKind.DELETE:
                 callback(str(sample.key_expr))
 
-        return self._keep(self.session.liveliness().declare_subscriber(pattern, on_sample))
+        return self._declare(lambda session: session.liveliness().declare_subscriber(pattern, on_sample))
 
     def close(self) -> None:
         """Close the session, or give up after three seconds."""
@@ -154,21 +156,61 @@ class ZenohTransport:
             if not self._open:
                 return
             self._open = False
+            session = self._session
+        if session is None:
+            return
         # It waits for links that may be dead; who leaves must not hang on them.
-        closing = threading.Thread(target=self.session.close, daemon=True)
+        closing = threading.Thread(target=session.close, daemon=True)
         closing.start()
         closing.join(CLOSE_TIMEOUT_S)
 
-    def _keep(self, declared: Any) -> Unsubscribe:
-        """Keep a subscriber or token; return what ends it."""
+    def _open_session(self, settings: Any, options: ZenohOptions) -> None:
+        """Open the session. A client that no router answers goes on alone, and is connected when one does."""
+        if options.mode != "client":
+            self._try_open(settings, options)
+            return
+        faults: list[FleetError] = []
+
+        def open_client() -> None:  # this lasts until a router answers
+            try:
+                self._try_open(settings, options)
+            except FleetError as error:
+                faults.append(error)
+
+        opening = threading.Thread(target=open_client, name="connect", daemon=True)
+        opening.start()
+        opening.join(ROUTER_TIMEOUT_S)
+        if faults:
+            raise faults[0]
+        if opening.is_alive():
+            log.warning("no router answers at %s: going on alone until one does", ", ".join(options.connect))
+
+    def _try_open(self, settings: Any, options: ZenohOptions) -> None:
+        try:
+            session = zenoh.open(settings)
+        except zenoh.ZError as error:
+            endpoints = options.connect if options.mode == "client" else options.listen
+            raise FleetError(f"Zenoh does not open {endpoints}: {error}") from None
         with self._lock:
-            self._declared.append(declared)
+            self._session, waiting = session, list(self._declarations)
+        for declaration in waiting:
+            declaration.declare(session)
+        if not self._open:
+            session.close()
+
+    def _declare(self, declare: Callable[[Any], Any]) -> Unsubscribe:
+        """Declare a subscriber or token, now or when there is a session; return what ends it."""
+        declaration = _Declaration(declare)
+        with self._lock:
+            self._declarations.append(declaration)
+            session = self._session
+        if session is not None:
+            declaration.declare(session)
 
         def undeclare() -> None:
             with self._lock:
-                self._declared = [other for other in self._declared if other is not declared]
-            with contextlib.suppress(zenoh.ZError):
-                declared.undeclare()
+                self._declarations = [other for other in self._declarations if other is not declaration]
+            declaration.end()
 
         return undeclare
 
@@ -179,7 +221,7 @@ class ZenohTransport:
             if publisher is None:
                 if len(self._publishers) >= MAX_PUBLISHERS:
                     self._publishers.pop(next(iter(self._publishers))).undeclare()
-                publisher = self._publishers[topic, priority] = self.session.declare_publisher(
+                publisher = self._publishers[topic, priority] = self._session.declare_publisher(
                     topic,
                     congestion_control=zenoh.CongestionControl.DROP,
                     priority=PRIORITIES[priority],
@@ -187,3 +229,23 @@ class ZenohTransport:
                     reliability=zenoh.Reliability.BEST_EFFORT,
                 )
             return publisher
+
+
+class _Declaration:
+    """A subscriber or token that is declared once there is a session, unless it has ended before."""
+
+    def __init__(self, declare: Callable[[Any], Any]) -> None:
+        self._declare, self._declared, self._has_ended = declare, None, False
+        self._lock = threading.Lock()
+
+    def declare(self, session: Any) -> None:
+        with self._lock:
+            if not self._has_ended:
+                self._declared = self._declare(session)
+
+    def end(self) -> None:
+        with self._lock:
+            self._has_ended, declared, self._declared = True, self._declared, None
+        if declared is not None:
+            with contextlib.suppress(zenoh.ZError):
+                declared.undeclare()

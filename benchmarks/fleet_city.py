@@ -37,7 +37,7 @@ from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
-from skyweave.fleet.perceivers.late_fusion import EgoScene
+from skyweave.fleet.perceivers.box_scene import EgoScene
 from skyweave.fleet.plan import FleetPlan
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.perception.results.scene import DETECTION

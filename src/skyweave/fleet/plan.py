@@ -69,7 +69,7 @@ class FleetPlan:
 
     @property
     def density(self) -> float:
-        """Platforms a square metre."""
+        """Platforms for each square metre of the area."""
         return self.platforms / self.area
 
     @property

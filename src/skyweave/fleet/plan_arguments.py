@@ -64,12 +64,12 @@ def run_plan(args: argparse.Namespace) -> int:
         args.bytes,
         signed=not args.unsigned,
     )
-    content = _content(plan, largest_frame(plan))
+    content = _plan_to_json(plan, largest_frame(plan))
     print(json.dumps(content) if args.json else _describe(plan, content))
     return 0
 
 
-def _content(plan: "FleetPlan", largest: int | None) -> dict[str, Any]:
+def _plan_to_json(plan: "FleetPlan", largest: int | None) -> dict[str, Any]:
     return {
         "platforms_per_km2": round(plan.density * 1e6, 2),
         "peers_received": round(plan.peers_received, 1),

@@ -187,7 +187,7 @@ class ZenohTransport:
 
     def _try_open(self, settings: Any, options: ZenohOptions) -> None:
         try:
-            session = zenoh.open(settings)
+            session: Any = zenoh.open(settings)
         except zenoh.ZError as error:
             endpoints = options.connect if options.mode == "client" else options.listen
             raise FleetError(f"Zenoh does not open {endpoints}: {error}") from None

@@ -79,16 +79,9 @@ def embed_scene(
             that it is made of; another number of sensors, units or mappings than of scenes.
         OSError: GDAL cannot read the scene, or the disk is full; nothing is left half-written.
     """
-    config = config or EmbeddingConfig()
-    output = Path(output)
+    config, output = config or EmbeddingConfig(), Path(output)
     writer = get_writer(output, config.format, config.storage)
-    patch_size = config.patch_size or encoder.patch_size
-    scenes = [scene] if isinstance(scene, str | Path) else list(scene)
-    sensors = _one_each(scenes, [sensor] if isinstance(sensor, Sensor) else sensor, "sensors")
-    units = _one_each(scenes, [unit] if isinstance(unit, str) else unit, "units")
-    further = _one_each(scenes, each or [{}], "mappings of arguments")
-    readings = [{"unit": word, **reading, **particular} for word, particular in zip(units, further, strict=True)]
-    source = open_scene(scenes, sensors, patch_size, config.inference, readings)
+    source = _open_scenes(scene, sensor, unit, each, reading, config.patch_size or encoder.patch_size, config)
     check_outputs({"the output": output, "the preview": preview}, source.files)
     when = None if catalog is None else find_acquisition(catalog, source)
     notes = source.check()
@@ -114,6 +107,24 @@ def embed_scene(
         description.provenance.failures,
         item,
     )
+
+
+def _open_scenes(
+    scene: str | Path | Sequence[str | Path],
+    sensor: Sensor | Sequence[Sensor],
+    unit: str | Sequence[str],
+    each: Sequence[Mapping[str, Any]],
+    reading: Mapping[str, Any],
+    patch_size: int,
+    config: EmbeddingConfig,
+) -> SceneSource:
+    """Return the scenes as a source of windows; what is given once is that of all."""
+    scenes = [scene] if isinstance(scene, str | Path) else list(scene)
+    sensors = _one_each(scenes, [sensor] if isinstance(sensor, Sensor) else sensor, "sensors")
+    units = _one_each(scenes, [unit] if isinstance(unit, str) else unit, "units")
+    further = _one_each(scenes, each or [{}], "mappings of arguments")
+    readings = [{"unit": word, **reading, **particular} for word, particular in zip(units, further, strict=True)]
+    return open_scene(scenes, sensors, patch_size, config.inference, readings)
 
 
 def _one_each(scenes: Sequence[object], given: Sequence[T], what: str) -> list[T]:

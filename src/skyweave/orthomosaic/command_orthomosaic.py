@@ -41,6 +41,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     intrinsics.add_argument("--focal", type=float, metavar="PIXELS", help="focal length of the pictures as they are")
     intrinsics.add_argument("--camera", metavar="CAMERA.json", help="focal, columns, centre, distortion in pixels")
     parser.add_argument("--gps-std", type=float, metavar="METRES", help="error of positions (default: 2, or RTK's)")
+    parser.add_argument(
+        "--reference",
+        metavar="ORTHO.tif",
+        help="orthophoto of the place, to which the flight is moved where that is sure",
+    )
     parser.add_argument("--preview", type=OutputFile(".png"), metavar="OUT.png", help="the mosaic as a picture")
     parser.add_argument(
         "--save-poses", type=OutputFile(".json"), metavar="OUT.json", help="the poses as mapped, for --poses"
@@ -77,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             resolution=args.resolution,
             preview=args.preview,
             save_poses=args.save_poses,
+            reference=args.reference,
             progress=show,
         )
     _print_notes(report)

@@ -35,10 +35,10 @@ def flatten(values: np.ndarray, radius: int) -> np.ndarray:
     """
     known = np.isfinite(values)
     filled = np.where(known, values, 0).astype(np.float64)
-    count = np.maximum(_box(known.astype(np.float64), radius), 1)
-    mean = _box(filled, radius) / count
+    count = np.maximum(box_sums(known.astype(np.float64), radius), 1)
+    mean = box_sums(filled, radius) / count
     centred = np.where(known, filled - mean, 0)
-    contrast = np.sqrt(_box(centred**2, radius) / count)
+    contrast = np.sqrt(box_sums(centred**2, radius) / count)
     floor = 0.3 * np.median(contrast[known]) if known.any() else 1.0  # noise on bare ground is not blown up
     flat: np.ndarray = (centred / (contrast + floor + 1e-6)).astype(np.float32)
     return flat
@@ -158,8 +158,13 @@ def _vertex(around: np.ndarray) -> np.ndarray:
     )
 
 
-def _box(values: np.ndarray, radius: int) -> np.ndarray:
-    """Sums over squares of side 2 radius + 1, cut at the border."""
+def box_sums(values: np.ndarray, radius: int) -> np.ndarray:
+    """Return sums over squares of side 2 radius + 1, cut at the border.
+
+    Args:
+        values: (rows, columns).
+        radius: cells.
+    """
     for axis in (0, 1):
         total = np.cumsum(values, axis)
         length = values.shape[axis]

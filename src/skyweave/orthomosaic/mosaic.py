@@ -95,6 +95,20 @@ def write_mosaic(
     return known / (grid.rows * grid.columns)
 
 
+def render_map(photos: Sequence[Photo], ground: Ground, grid: MapGrid, images: ImageCache) -> np.ndarray:
+    """Return (4, rows, columns) uint8 of red, green, blue and alpha, for a grid that fits in memory.
+
+    Args:
+        photos: with poses.
+        ground: level or with relief.
+        grid: of the map.
+        images: pixels of the photos.
+    """
+    boxes = np.array([_box(photo, ground) for photo in photos])
+    factors = [_factor(photo, ground, grid.resolution) for photo in photos]
+    return _tile(grid, photos, boxes, factors, ground, images)
+
+
 def _profile(grid: MapGrid) -> dict[str, Any]:
     """Return how GDAL is to store the mosaic."""
     return {

@@ -1,6 +1,6 @@
 """Photographs to a mosaic: read, check headings, measure how far overlaps disagree, refine if asked, blend, write."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from skyweave.core.outputs import check_outputs
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.flight import Flight, drop_photos, read_flight, set_height
+from skyweave.orthomosaic.flight_notes import checked_notes, repetition_note, turned_notes
 from skyweave.orthomosaic.headings import height_ratio, recover_headings
 from skyweave.orthomosaic.image_cache import ImageCache
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
-from skyweave.orthomosaic.photo import Photo
 from skyweave.orthomosaic.poses import Poses
+from skyweave.orthomosaic.reference import ReferenceReport, align_to_reference, describe_shift
 from skyweave.orthomosaic.saved_poses import write_poses
 from skyweave.orthomosaic.tie_points import TiePoints, find_tie_points
 from skyweave.telemetry.image_metadata.image_files import describe_unread, find_images
@@ -108,6 +109,7 @@ class OrthomosaicReport:
         before, after: disagreement of the poses as read and as refined; None where nothing overlaps enough to tell,
             or nothing was refined.
         notes: what was assumed or should be looked at.
+        reference: how the whole flight was moved to the reference; None without one, or where nothing is sure.
     """
 
     path: Path
@@ -124,6 +126,7 @@ class OrthomosaicReport:
     before: Disagreement | None
     after: Disagreement | None
     notes: tuple[str, ...]
+    reference: ReferenceReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON types."""
@@ -143,6 +146,7 @@ def make_orthomosaic(
     resolution: float | None = None,
     preview: str | Path | None = None,
     save_poses: str | Path | None = None,
+    reference: str | Path | None = None,
     progress: Progress | None = None,
 ) -> OrthomosaicReport:
     """Make an orthomosaic of photographs.
@@ -159,6 +163,7 @@ def make_orthomosaic(
         resolution: metres a cell; default twice the median ground sample distance.
         preview: PNG to write.
         save_poses: JSON of the poses as mapped, to be read again with ``poses``.
+        reference: orthophoto of the place, of any date, to which the whole flight is moved where that is sure.
         progress: called with (what is done, how far, of how many).
 
     Raises:
@@ -170,7 +175,7 @@ def make_orthomosaic(
     _check_resolution(resolution)
     files = find_images(sources)
     outputs = {"the mosaic": output, "the preview": preview, "the file of poses": save_poses}
-    check_outputs(outputs, [*files.values(), elevation])
+    check_outputs(outputs, [*files.values(), elevation, reference])
     images = ImageCache()
     flight = read_flight(
         files,
@@ -199,7 +204,11 @@ def make_orthomosaic(
     if refine:
         report_progress("refining", 0, 1)
         mapped, after, after_distances = _refined(flight, ties, before, notes)
-    grid = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs)
+    grid, shift = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs), None
+    if reference is not None:
+        mapped, shift = align_to_reference(mapped, images, grid, reference)
+        notes.append(describe_shift(shift, reference))
+        grid = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs)
     coverage = write_mosaic(
         output, mapped.photos, mapped.ground, grid, images, lambda done, total: report_progress("mosaic", done, total)
     )
@@ -222,6 +231,7 @@ def make_orthomosaic(
         before,
         after,
         tuple(notes),
+        None if shift is None or not shift.known else ReferenceReport.of(shift),
     )
 
 
@@ -234,15 +244,6 @@ def _check_std(horizontal: float | None) -> None:
     """Refuse an error of positions that is none, or beyond use."""
     if horizontal is not None and not 0 < horizontal <= MAX_STD_M:
         raise DataError(f"an error of positions of {horizontal} must be metres > 0, and at most {MAX_STD_M:g}")
-
-
-def _repetition_note(repeated: Mapping[str, str]) -> str:
-    """Note on pictures whose pixels are those of another."""
-    pairs = [f"{name} those of {same}" for name, same in repeated.items()]
-    return (
-        f"{len(repeated)} pictures show the very pixels of another ({_list(pairs)}): a camera that stuck, or copies "
-        "under other metadata; that they agree says nothing of their poses, and is not counted"
-    )
 
 
 def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
@@ -261,7 +262,7 @@ def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], N
         progress(done + 1, len(flight.photos))
     if repeated:
         photos = tuple(replace(photo, repeats=repeated.get(photo.name, "")) for photo in flight.photos)
-        flight = replace(flight, photos=photos, notes=(*flight.notes, _repetition_note(repeated)))
+        flight = replace(flight, photos=photos, notes=(*flight.notes, repetition_note(repeated)))
     return drop_photos(flight, broken) if broken else flight
 
 
@@ -283,27 +284,11 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
     return replace(raised, notes=(*raised.notes, note))
 
 
-def _turned_notes(photos: Sequence[Photo]) -> list[str]:
-    """Note on the pictures that were turned against what they state."""
-    turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
-    if not turned:
-        return []
-    return [f"{len(turned)} pictures were upside down against their metadata and were turned: {_list(turned)}"]
-
-
-def _checked_notes(photos: Sequence[Photo]) -> list[str]:
-    """Note on the pictures whose heading is that of the overlaps."""
-    checked = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
-    if not checked:
-        return []
-    return [f"{len(checked)} headings were found from the overlaps and the positions: {_list(checked)}"]
-
-
 def _check_headings(flight: Flight, images: ImageCache) -> tuple[Flight, float]:
     """The flight with headings checked, and the true height as a multiple of its; NaN where no overlap tells."""
     search_radius = 1.5 * flight.height if flight.height_source == "unknown" else _search_radius(flight)
     photos, edges, notes = recover_headings(flight.photos, flight.ground, images, search_radius)
-    notes += [*_turned_notes(photos), *_checked_notes(photos)]
+    notes += [*turned_notes(photos), *checked_notes(photos)]
     ratio = height_ratio(flight.photos, edges, photos)
     if np.isfinite(ratio) and not MIN_HEIGHT_M <= ratio * flight.height <= MAX_HEIGHT_M:
         notes.append(
@@ -391,7 +376,3 @@ def _pair_reports(
         names = flight.photos[r.a].name, flight.photos[r.b].name
         reports.append(PairReport(*names, int(of_photo.sum()), median(before, of_photo), median(after, of_photo)))
     return tuple(reports)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

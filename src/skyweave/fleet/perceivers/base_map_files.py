@@ -1,12 +1,21 @@
 """Base maps of a node: files on board, of which not a byte travels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.observation import Observation
+from skyweave.core.registry import Registry
+from skyweave.core.sensors import get_sensor
 from skyweave.recordings.recording import BaseMap
+
+BASE_MAP_READERS: Registry[Callable[..., Observation]] = Registry(
+    "base_map_readers", "reader of base maps", {"raster": "skyweave.data.raster:read_observation"}
+)
+"""From path, sensor and ``unit=`` to an observation with a geotransform; packages add some under the entry points
+``skyweave.base_map_readers``."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +23,12 @@ class BaseMapConfig:
     """One orthorectified image on board, an entry of ``perceiver.base_maps``.
 
     Attributes:
-        path: GeoTIFF, or anything else that GDAL reads.
+        path: what the reader reads; of ``raster`` a GeoTIFF, or anything else that GDAL reads.
         sensor: catalogue name of what took it.
         unit: how it stores values, one of the sensor's encodings.
         time: when it was taken, ISO 8601 with a time zone; None where that is not known.
         position_std: standard deviation of its place, metres; None where that is not known.
+        reader: a name in `BASE_MAP_READERS`.
     """
 
     path: str
@@ -26,6 +36,7 @@ class BaseMapConfig:
     unit: str = "uint8"
     time: str | None = None
     position_std: float | None = None
+    reader: str = "raster"
 
     def __post_init__(self) -> None:
         if self.position_std is not None and not self.position_std >= 0:
@@ -56,17 +67,12 @@ def open_base_maps(configs: Sequence[BaseMapConfig]) -> list[BaseMap]:
         configs: of the files.
 
     Raises:
-        UnknownNameError: there is no such sensor.
+        UnknownNameError: there is no such sensor, or no such reader.
     """
-    from skyweave.core.sensors import get_sensor
-    from skyweave.data.raster import read_observation
+    return [_open(one) for one in configs]
 
-    return [
-        BaseMap(
-            one.path,
-            partial(read_observation, one.path, get_sensor(one.sensor), unit=one.unit),
-            one.nanoseconds(),
-            one.position_std,
-        )
-        for one in configs
-    ]
+
+def _open(one: BaseMapConfig) -> BaseMap:
+    """Return one base map, which is read when it is asked for."""
+    load = partial(BASE_MAP_READERS[one.reader], one.path, get_sensor(one.sensor), unit=one.unit)
+    return BaseMap(one.path, load, one.nanoseconds(), one.position_std)

@@ -120,6 +120,22 @@ def test_mirror_images_are_averaged(tmp_path: Path) -> None:
     assert np.abs(written - read(tmp_path / "plain.tif"))[:, valid].max() > 1e-3
 
 
+def test_a_second_date_on_another_grid_is_brought_to_the_first(tmp_path: Path) -> None:
+    model, scenes = make_model("change"), [make_scene(tmp_path, number=number, hole=False) for number in (0, 1)]
+    expected = predict_scene(scenes, tmp_path / "same.tif", model, unit="uint8", bands="sensor", config=EXACT)
+    with rasterio.open(scenes[1]) as source:
+        values, profile = source.read(), source.profile
+    larger = np.pad(values, ((0, 0), (5, 9), (7, 3)), mode="edge")
+    profile |= {"height": larger.shape[1], "width": larger.shape[2]}
+    profile["transform"] *= rasterio.Affine.translation(-7, -5)
+    with rasterio.open(tmp_path / "larger.tif", "w", **profile) as target:
+        target.write(larger)
+    other = [scenes[0], tmp_path / "larger.tif"]
+    result = predict_scene(other, tmp_path / "other.tif", model, unit="uint8", bands="sensor", config=EXACT)
+    assert result.count == expected.count and any("larger.tif is resampled" in note for note in result.notes)
+    assert (read(tmp_path / "other.tif") == read(tmp_path / "same.tif")).mean() > 0.999
+
+
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     scene, model = make_scene(tmp_path), make_model("change")
     with pytest.raises(ConfigError, match="reads 2 observations of a place"):

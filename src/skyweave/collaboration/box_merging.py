@@ -1,7 +1,7 @@
 """Boxes of several platforms become one list: boxes of one object are found, and merged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,24 +35,14 @@ def merge_boxes(ego: BoxList, others: Sequence[BoxList], raise_scores: bool = Tr
     if not groups:
         return boxes
     merged = [_merge(boxes, group, raise_scores) for group in groups]
-    return replace(
-        boxes.select(np.array([group[0] for group in groups])),
-        centres=np.array([one.centre for one in merged]),
-        scores=np.array([one.score for one in merged]),
-        covariances=None if boxes.covariances is None else np.array([one.covariance for one in merged]),
-    )
+    centres, scores, covariances = map(np.array, zip(*merged, strict=True))
+    leaders = boxes.select(np.array([group[0] for group in groups]))
+    known = None if boxes.covariances is None else covariances
+    return replace(leaders, centres=centres, scores=scores, covariances=known)
 
 
-@dataclass(frozen=True)
-class _MergedBox:
-    """What a group of boxes says together: (3,) centre, score, (2, 2) covariance."""
-
-    centre: np.ndarray
-    score: float
-    covariance: np.ndarray
-
-
-def _merge(boxes: BoxList, group: list[int], raise_scores: bool) -> _MergedBox:
+def _merge(boxes: BoxList, group: list[int], raise_scores: bool) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return what a group of boxes says together: (3,) centre, score, (2, 2) covariance."""
     weights = boxes.scores[group]
     centre = (boxes.centres[group] * weights[:, None]).sum(0) / max(float(weights.sum()), 1e-9)
     score = 1 - float(np.prod(1 - weights.clip(0, 1))) if raise_scores else float(weights.max())
@@ -61,7 +51,7 @@ def _merge(boxes: BoxList, group: list[int], raise_scores: bool) -> _MergedBox:
         information = np.linalg.inv(_stated(boxes.covariances[group]))
         covariance = np.linalg.inv(information.sum(0))
         centre[:2] = covariance @ (information @ boxes.centres[group, :2, None]).sum(0)[:, 0]
-    return _MergedBox(centre, score, covariance)
+    return centre, score, covariance
 
 
 def _groups(boxes: BoxList, source: np.ndarray) -> list[list[int]]:

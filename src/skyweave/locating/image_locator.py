@@ -1,14 +1,15 @@
 """A detector and the errors of its camera in one: images in, places on the map out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.ground import Ground
 from skyweave.detection.detector import Detector
 from skyweave.detection.formats.box_file import read_boxes
+from skyweave.detection.image_detections import ImageDetections
 from skyweave.detection.onnx_detector import DetectorConfig, OnnxDetector
 from skyweave.locating.ground_points import CameraState
 from skyweave.locating.located import BoxErrorConfig, LocatedDetections, locate_detections
@@ -19,16 +20,23 @@ class ImageLocator:
     """Locates what a detector sees in the images of cameras with the same errors.
 
     Args:
-        detector: of boxes in images.
+        detector: of boxes in images; None: boxes come from elsewhere.
         errors: of the cameras' poses and the ground.
         categories: names of the classes that count.
         names: names that are given to classes of the detector.
+        min_score: lowest score of a box.
     """
 
     def __init__(
-        self, detector: Detector, errors: PoseErrorConfig, categories: Sequence[str], names: Mapping[str, str]
+        self,
+        detector: Detector | None,
+        errors: PoseErrorConfig,
+        categories: Sequence[str],
+        names: Mapping[str, str],
+        min_score: float = 0.0,
     ) -> None:
         self.detector, self.errors, self.categories, self.names = detector, errors, categories, names
+        self.min_score = min_score
         self._factor = np.sqrt(errors.camera_covariance())
 
     @classmethod
@@ -68,11 +76,41 @@ class ImageLocator:
             time: seconds.
             platform: number of the camera.
             frame: number of the image.
+
+        Raises:
+            ConfigError: there is no detector.
         """
+        if self.detector is None:
+            raise ConfigError("there is no detector; name one, or take boxes from a source that gives them")
         boxes = self.detector.detect(image, frame, state.geometry.name)
-        names = tuple(self.names.get(name, name) for name in boxes.categories)
-        known = np.array([name in self.categories for name in names], bool)
-        chosen = replace(boxes, categories=names).select(known)
+        return self.place(boxes.boxes, boxes.scores, boxes.categories, state, ground, time, platform, frame)
+
+    def place(
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        categories: tuple[str, ...],
+        state: CameraState,
+        ground: Ground,
+        time: float,
+        platform: int,
+        frame: int,
+    ) -> LocatedDetections:
+        """Return where boxes of an image are on the map.
+
+        Args:
+            boxes: (n, 4) left, top, right, bottom in pixels, of any detector.
+            scores: (n,) 0 to 1.
+            categories: n class names.
+            state: of the camera.
+            ground: in the frame of the camera's pose.
+            time: seconds.
+            platform: number of the camera.
+            frame: number of the image.
+        """
+        names = tuple(self.names.get(name, name) for name in categories)
+        known = np.array([name in self.categories for name in names], bool) & (scores >= self.min_score)
+        chosen = ImageDetections(boxes, scores, names).select(known)
         return locate_detections(
             chosen, state, ground, self._factor, self.errors, BoxErrorConfig(), time, platform, frame
         )

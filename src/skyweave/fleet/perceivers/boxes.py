@@ -11,7 +11,9 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
 from skyweave.fleet.perceivers.box_scene import EgoScene
+from skyweave.fleet.perceivers.detected_capture import DetectedCapture
 from skyweave.locating import CameraState, ImageLocator, LocatedDetections, MapTracker, MapTrackerConfig
+from skyweave.locating.map_tracker import MapTrack
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.perception.results.scene import DETECTION
 from skyweave.recordings.recording import Capture, Frame
@@ -82,10 +84,14 @@ class BoxPerceiver(BoxMessages):
         return self._tracker
 
     def _locate(self, capture: Capture, place: WorldFrame) -> LocatedDetections:
-        image = true_color_image(capture.load()) if self.locator.detector.needs_images else None
-        time = capture.time / NS_PER_S
+        time, number = capture.time / NS_PER_S, self._channels[capture.channel]
         state = self._state(capture.geometry, capture.channel, time)
-        return self.locator.locate(image, state, place.ground, time, self._channels[capture.channel], self._number)
+        if isinstance(capture, DetectedCapture):
+            boxes = capture.boxes, capture.scores, capture.categories
+            return self.locator.place(*boxes, state, place.ground, time, number, self._number)
+        detector = self.locator.detector
+        image = true_color_image(capture.load()) if detector is not None and detector.needs_images else None
+        return self.locator.locate(image, state, place.ground, time, number, self._number)
 
     def _state(self, geometry: CameraGeometry, channel: str, time: float) -> CameraState:
         """Return the camera with the velocity since its last pose, by which errors of its clock move it."""
@@ -104,19 +110,13 @@ class BoxPerceiver(BoxMessages):
         time: int,
     ) -> Detections:
         """Return the tracks that were seen in this frame as boxes that stand on the ground."""
-        seen = {int(number) for numbers in continued for number in numbers}
+        seen = np.concatenate(continued)
         tracks = [track for track in tracker.active() if track.number in seen]
         if not tracks:
             return Detections.empty(crs, time)
-        last = [track.points[-1] for track in tracks]
-        by_platform = {one.platform: one for one in located}
-        sizes = np.exp(np.array([np.median(track.log_sizes, axis=0) for track in tracks]))
-        velocities = np.array([point.velocity for point in last])
-        moving = np.hypot(velocities[:, 0], velocities[:, 1]) > MIN_HEADING_SPEED
-        of_boxes = np.array([by_platform[point.platform].headings[point.row] for point in last])
-        yaws = np.where(moving, np.arctan2(velocities[:, 1], velocities[:, 0]), of_boxes)
-        centres = np.array([[*point.position, point.up] for point in last])
-        centres[:, 2] += sizes[:, 2] / 2
+        headings = {one.platform: one.headings for one in located}
+        objects = [_object_of(track, headings[track.points[-1].platform]) for track in tracks]
+        centres, sizes, yaws, velocities, covariances = map(np.array, zip(*objects, strict=True))
         return Detections(
             Boxes(centres, sizes, yaws),
             velocities,
@@ -124,5 +124,20 @@ class BoxPerceiver(BoxMessages):
             np.array([track.scores[-1] for track in tracks]),
             crs,
             time,
-            covariances=np.array([point.covariance for point in last]),
+            covariances=covariances,
         )
+
+
+def _object_of(track: MapTrack, headings: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, np.ndarray, np.ndarray]:
+    """Return centre, size, yaw, velocity and covariance of a track's last point.
+
+    Args:
+        track: that was just seen.
+        headings: of the boxes of the image in which it was.
+    """
+    point, size = track.points[-1], np.exp(np.median(track.log_sizes, axis=0))
+    east, north = point.velocity
+    moves = np.hypot(east, north) > MIN_HEADING_SPEED
+    yaw = np.arctan2(north, east) if moves else headings[point.row]
+    centre = np.array([*point.position, point.up + size[2] / 2])
+    return centre, size, float(yaw), point.velocity, point.covariance

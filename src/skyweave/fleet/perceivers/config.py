@@ -128,7 +128,7 @@ class BoxConfig(PerceiverConfig):
     """A detector of anybody, whose boxes are located on the ground, tracked and sent; ``kind: boxes``.
 
     Attributes:
-        detector: ONNX file of a detector.
+        detector: ONNX file of a detector; None: the source gives boxes, as a topic may.
         categories: names of the classes that count, as the fleet names them.
         names: the fleet's names of the detector's classes, where they differ.
         min_score: lowest score of a box.
@@ -143,7 +143,7 @@ class BoxConfig(PerceiverConfig):
         resolution: of the map, metres a cell.
     """
 
-    detector: str
+    detector: str | None = None
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
     names: dict[str, str] = field(default_factory=lambda: {"person": "pedestrian"})
     min_score: float = 0.3
@@ -176,9 +176,12 @@ class BoxConfig(PerceiverConfig):
         errors = PoseErrorConfig(
             self.horizontal_std, self.height_std, self.heading_std, self.pitch_std, elevation=self.elevation_std
         )
-        locator = ImageLocator.from_model(
-            Path(self.detector), errors, self.categories, self.names, self.min_score, self.slice, self.threads
-        )
+        if self.detector is None:
+            locator = ImageLocator(None, errors, self.categories, self.names, self.min_score)
+        else:
+            locator = ImageLocator.from_model(
+                Path(self.detector), errors, self.categories, self.names, self.min_score, self.slice, self.threads
+            )
         return BoxPerceiver(locator, interval, self.size, self.resolution)
 
 

@@ -7,6 +7,7 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.fleet.link.topics import camera_topic
 from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.node.node import Node
+from skyweave.fleet.perceivers.detected_capture import DetectedCapture
 from skyweave.fleet.sinks.base import SinkConfig
 from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene
 from skyweave.recordings.recording import Capture
@@ -57,6 +58,8 @@ class CameraSink:
             return
         self._last_time = scene.time
         for capture in scene.frame.captures.values():
+            if isinstance(capture, DetectedCapture) and not capture.has_image:
+                continue
             topic = camera_topic(node.fleet, node.name, capture.channel)
             node.publish(topic, thumbnail_jpeg(capture, scene.sequence), Priority.IMAGES)
 

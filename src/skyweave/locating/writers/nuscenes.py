@@ -51,44 +51,58 @@ def _frames(output: TrackOutput) -> list[Frame]:
     step = _interval(output)
     captures: dict[int, dict[str, Capture]] = defaultdict(dict)
     places: dict[int, dict[int, TrackPlace]] = defaultdict(dict)
-    for platform, stream in enumerate(output.result.streams):
-        name = NAMELESS.sub("_", stream.name).lstrip("_") or f"camera-{platform + 1}"
-        reader, seen = _Reader(output.sequences[platform]), places_by_image(output, platform)
-        times = np.array([image.time for image in stream.images], np.int64)
-        samples = stream.track.samples(times, output.result.calibration.means[platform]) if len(times) else []
-        for image, sample in zip(stream.images, samples, strict=True):
-            time = stream.start + image.time
-            tick = time // step if len(output.sequences) > 1 else time
-            if sample is None or name in captures[tick]:
-                continue
-            load = partial(_load, reader, image.frame, sample.state.geometry, output)
-            captures[tick][name] = Capture(name, name, time, sample.state.geometry, load)
-            for place in seen.get(image.frame, []):
-                places[tick].setdefault(place.table.number, place)
+    for platform in range(len(output.sequences)):
+        for capture, seen in _captures(output, platform):
+            tick = capture.time // step
+            if captures[tick].setdefault(capture.channel, capture) is capture:
+                for place in seen:
+                    places[tick].setdefault(place.table.number, place)
     return [
-        Frame(min(one.time for one in captures[tick].values()), captures[tick], _annotations(places[tick]))
+        Frame(
+            min(one.time for one in captures[tick].values()), captures[tick], _annotations(list(places[tick].values()))
+        )
         for tick in sorted(captures)
-        if captures[tick]
     ]
 
 
+def _captures(output: TrackOutput, platform: int) -> Iterator[tuple[Capture, list[TrackPlace]]]:
+    """Yield the images of one camera that have a pose, and what is seen in them."""
+    stream = output.result.streams[platform]
+    name = NAMELESS.sub("_", stream.name).lstrip("_") or f"camera-{platform + 1}"
+    reader, seen = _Reader(output.sequences[platform]), places_by_image(output, platform)
+    times = np.array([image.time for image in stream.images], np.int64)
+    samples = stream.track.samples(times, output.result.calibration.means[platform])
+    for image, sample in zip(stream.images, samples, strict=True):
+        if sample is not None:
+            geometry = sample.state.geometry
+            load = partial(_load, reader, image.frame, geometry, output)
+            yield Capture(name, name, stream.start + image.time, geometry, load), seen.get(image.frame, [])
+
+
 def _interval(output: TrackOutput) -> int:
-    """Return the time between two images of the first camera in nanoseconds."""
+    """Return the time between two images of the first camera in nanoseconds; of one camera alone, all are apart."""
     times = np.array([image.time for image in output.result.streams[0].images], np.int64)
-    return max(int(np.median(np.diff(times))), 1) if len(times) > 1 else 1
+    alone = len(output.sequences) == 1 or len(times) < 2
+    return 1 if alone else max(int(np.median(np.diff(times))), 1)
 
 
-def _annotations(places: dict[int, TrackPlace]) -> Annotations:
-    tables = [(place.table, place.row) for place in places.values()]
-    sizes = np.array([table.size for table, _ in tables]).reshape(-1, 3)
-    ground = np.array([[*table.points[row], table.up[row]] for table, row in tables]).reshape(-1, 3)
-    centres = ground + np.array([0.0, 0.0, 0.5]) * sizes[:, 2:]
+def _annotations(places: list[TrackPlace]) -> Annotations:
+    """Return tracks at one time as objects that stand on the ground."""
+    columns = [_object_of(place) for place in places]
+    centres, sizes, yaws, velocities = map(np.array, zip(*columns, strict=True)) if columns else np.zeros((4, 0))
     return Annotations(
-        Boxes(centres, sizes, np.array([table.headings[row] for table, row in tables]).reshape(-1)),
-        np.array([table.velocities[row] for table, row in tables]).reshape(-1, 2),
-        tuple(table.category for table, _ in tables),
-        tuple(str(table.number) for table, _ in tables),
+        Boxes(centres.reshape(-1, 3), sizes.reshape(-1, 3), yaws),
+        velocities,
+        tuple(place.table.category for place in places),
+        tuple(str(place.table.number) for place in places),
     )
+
+
+def _object_of(place: TrackPlace) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Return centre, size, yaw and velocity of one point of a track."""
+    table, row = place.table, place.row
+    centre = np.array([*table.points[row], table.up[row] + table.size[2] / 2])
+    return centre, table.size, float(table.headings[row]), table.velocities[row]
 
 
 class _Reader:

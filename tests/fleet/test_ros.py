@@ -16,10 +16,12 @@ from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
+from skyweave.fleet.perceivers.detected_capture import DetectedCapture
 from skyweave.fleet.sources.base import SourceConfig, SourceContext
 from skyweave.fleet.sources.ros import RosSource, RosSourceConfig
 from skyweave.fleet.sources.ros_messages import camera_mount
 from skyweave.fleet.supervisor.runtime import build_node
+from skyweave.locating.vision_messages import DETECTIONS_2D, vision_types
 from skyweave.recordings.recording import Frame
 from waiting import until
 
@@ -27,7 +29,7 @@ TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_750_000_000_000_000_000
 ROWS, COLUMNS = 48, 64
 CONFIG = RosSourceConfig(
-    "drone/image/compressed", "drone/camera_info", "drone/odom", pose_type="nav_msgs/msg/Odometry", crs="EPSG:32632",
+    "drone/camera_info", "drone/odom", "drone/image/compressed", pose_type="nav_msgs/msg/Odometry", crs="EPSG:32632",
     interval=0.1,
 )  # fmt: skip
 
@@ -130,6 +132,41 @@ def test_raw_pictures(encoding: str, bands: tuple[int, ...]) -> None:
     bench.say(raw(0.1, encoding, data, step), info(), odometry(0.1, (0, 0, 20)))
     pixels = next(bench.frames).captures["CAMERA"].load().pixels
     assert pixels.shape == (len(bands), ROWS, COLUMNS) and pixels[:, 5, 5].tolist() == list(bands)
+
+
+def test_boxes_of_a_detector_there_come_instead_of_pictures() -> None:
+    config = RosSourceConfig("drone/camera_info", "drone/odom", detections="drone/boxes", pose_type=CONFIG.pose_type)
+    bench = Bench(config)
+    bench.say(info=info(), pose=odometry(0.0, (0, 0, 20)))
+    bench.there.publish("drone/boxes", b"nonsense")
+    bench.there.publish(
+        "drone/boxes", detections_2d([(30, 20, 0.0, 8, 4, "car", 0.75), (10, 10, np.pi / 2, 8, 4, "2", 2.0)])
+    )
+    capture = next(bench.frames).captures["CAMERA"]
+    assert isinstance(capture, DetectedCapture) and not capture.has_image and bench.source.rejected["image"] <= 1
+    assert capture.boxes == pytest.approx(np.array([[26, 18, 34, 22], [8, 6, 12, 14]]))
+    assert capture.categories == ("car", "2") and capture.scores.tolist() == [0.75, 1.0]
+    with pytest.raises(ValueError, match="boxes without images"):
+        capture.load()
+
+
+def detections_2d(boxes: list[tuple[float, float, float, float, float, str, float]]) -> bytes:
+    """Boxes as (u, v, turn, width, height, class, score) in a message of vision_msgs."""
+    types = vision_types()
+
+    def made(name: str, **values: Any) -> Any:
+        return types.types[name](**values)
+
+    def detection(u: float, v: float, turn: float, width: float, height: float, name: str, score: float) -> Any:
+        hypothesis = made("vision_msgs/msg/ObjectHypothesis", class_id=name, score=score)
+        spot = made("geometry_msgs/msg/PoseWithCovariance", pose=pose((0, 0, 0), 0), covariance=np.zeros(36))
+        centre = made("vision_msgs/msg/Pose2D", position=made("vision_msgs/msg/Point2D", x=u, y=v), theta=turn)
+        box = made("vision_msgs/msg/BoundingBox2D", center=centre, size_x=width, size_y=height)
+        result = made("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=spot)
+        return made("vision_msgs/msg/Detection2D", header=header(0), results=[result], bbox=box, id="")
+
+    message = made(DETECTIONS_2D, header=header(0), detections=[detection(*box) for box in boxes])
+    return bytes(types.serialize_cdr(message, DETECTIONS_2D))
 
 
 def test_what_is_no_picture_is_left_out_and_counted() -> None:
@@ -241,8 +278,10 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
 
 
 def test_configurations_are_checked() -> None:
-    with pytest.raises(ValueError, match="missing required field `image`"):
+    with pytest.raises(ValueError, match="needs the topic of its image, or that of detections"):
         SourceConfig.from_content({"kind": "ros2", "info": "a", "pose": "b"})
+    with pytest.raises(ValueError, match="missing required field `info`"):
+        SourceConfig.from_content({"kind": "ros2", "image": "a", "pose": "b"})
     with pytest.raises(ValueError, match="pose_type 'tf' is not read"):
         RosSourceConfig("a", "b", "c", pose_type="tf")
     member = LoopbackNetwork().join()

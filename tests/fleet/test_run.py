@@ -23,6 +23,7 @@ from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.node.fused_scene import FusedScene, peer_names
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
+from skyweave.fleet.perceivers.detected_capture import DetectedCapture
 from skyweave.fleet.sinks.cameras import CameraSinkConfig
 from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.node_status import node_status
@@ -208,7 +209,7 @@ def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
     pose = np.diag([1.0, -1, -1, 1])
     pose[:3, 3] = 1, 2, 30
     message = ImageMessage(
-        wall_clock(), jpeg(), [50.0, 0, 32, 0, 50, 24, 0, 0, 1], pose.ravel().tolist(), channel="FRONT"
+        wall_clock(), [50.0, 0, 32, 0, 50, 24, 0, 0, 1], pose.ravel().tolist(), jpeg(), channel="FRONT"
     )
     good = msgspec.msgpack.encode(message)
 
@@ -222,6 +223,40 @@ def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
         frame = next(frames)
         assert frame.captures["FRONT"].geometry.position.tolist() == [1, 2, 30]
     assert source.rejected >= 3
+
+
+def test_boxes_masks_and_keypoints_come_under_a_topic_with_or_without_their_image() -> None:
+    hub = LoopbackNetwork()
+    here, there = hub.join(), hub.join()
+    config = TopicSourceConfig("drone/boxes", crs="EPSG:32632", ground=515.0)
+    source = config.build(SourceContext("UAV_1", here.subscribe))
+    assert float(source.world_frame.ground.height(np.zeros((1, 2)))[0]) == 515
+    content = {"time": wall_clock(), "intrinsics": [50.0, 0, 32, 0, 50, 24, 0, 0, 1], "size": [48, 64]}
+    content["world_from_camera"] = np.diag([1.0, -1, -1, 1]).ravel().tolist()
+    frames = source.frames(wall_clock, threading.Event())
+
+    def sent(**values: object) -> DetectedCapture:
+        there.publish("drone/boxes", msgspec.msgpack.encode(content | values))
+        capture = next(frames).captures["CAMERA"]
+        assert isinstance(capture, DetectedCapture)
+        return capture
+
+    plain = sent(boxes=[[1, 2, 30, 40]], scores=[0.5], categories=["car"])
+    assert plain.boxes.tolist() == [[1, 2, 30, 40]] and plain.categories == ("car",) and not plain.has_image
+    mask = sent(outlines=[[[3, 4], [10, 2], [5, 20]]])
+    assert mask.boxes.tolist() == [[3, 2, 10, 20]] and mask.scores.tolist() == [1] and mask.categories == ("object",)
+    assert sent(outlines=[[[3, 4, 0.9], [500, 2, 0], [5, 20, 0.2]]]).boxes.tolist() == [[3, 4, 5, 20]]
+    seen = sent(image=jpeg(), boxes=[])
+    assert seen.has_image and len(seen.boxes) == 0 and seen.load().pixels.shape == (3, 48, 64)
+    wrong: list[dict[str, object]] = [
+        {}, {"boxes": [[1, 2, 3, 4]], "scores": [0.5, 0.5]}, {"boxes": [[5, 2, 3, 4]]}, {"outlines": [[[1, 2, 0.0]]]},
+        {"boxes": [[1, 2, 3, float("nan")]]}, {"boxes": [[1, 2, 3, 4]], "size": None},
+    ]  # fmt: skip
+    for values in wrong:
+        before = source.rejected
+        there.publish("drone/boxes", msgspec.msgpack.encode(content | values))
+        sent(boxes=[])
+        assert source.rejected == before + 1, values
 
 
 def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:

@@ -27,6 +27,30 @@ class DetectedCapture(Capture):
     has_image: bool = True
 
 
+def detected_capture(
+    capture: Capture, boxes: np.ndarray, scores: np.ndarray, categories: tuple[str, ...]
+) -> DetectedCapture:
+    """Return a capture with boxes.
+
+    Args:
+        capture: of the image; one that loads by `no_image` has none.
+        boxes: (n, 4) left, top, right, bottom in pixels.
+        scores: (n,) 0 to 1.
+        categories: n class names.
+
+    Raises:
+        DataError: counts that differ, numbers that are not finite, or a box that ends before it begins.
+    """
+    if {len(boxes), len(scores), len(categories)} != {len(boxes)}:
+        raise DataError(f"{len(boxes)} boxes, {len(scores)} scores and {len(categories)} class names differ")
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] < boxes[:, :2]).any():
+        raise DataError("boxes must be left, top, right, bottom in finite pixels")
+    return DetectedCapture(
+        capture.channel, capture.platform, capture.time, capture.geometry, capture.load,
+        boxes=boxes, scores=scores, categories=categories, has_image=capture.load is not no_image,
+    )  # fmt: skip
+
+
 def no_image() -> Observation:
     """Load nothing.
 

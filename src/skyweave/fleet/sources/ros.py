@@ -23,6 +23,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.fleet.link.clocks import NS_PER_S, Clock, to_clock
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.perceivers.detected_capture import detected_capture, no_image
 from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
 from skyweave.fleet.sources.image_decoding import check_eight_bit_sensor, decode_image, observation_from_pixels
 from skyweave.fleet.sources.ros_messages import (
@@ -31,6 +32,7 @@ from skyweave.fleet.sources.ros_messages import (
     POSE_STAMPED,
     POSE_TYPES,
     StampedPose,
+    boxes_from_message,
     camera_mount,
     check_compressed_format,
     pixels_from_raw_image,
@@ -38,6 +40,7 @@ from skyweave.fleet.sources.ros_messages import (
     stamp_ns,
 )
 from skyweave.fleet.sources.topic_session import TopicSession, open_topic_session
+from skyweave.locating.vision_messages import DETECTIONS_2D, vision_types
 from skyweave.recordings.recording import Capture, Frame
 from skyweave.recordings.ros_camera_info import camera_from_info
 
@@ -57,7 +60,7 @@ class RosSourceConfig(SourceConfig):
 
     Attributes:
         image: topic of the images, such as ``drone/front/image_raw/compressed`` behind a bridge, or
-            ``0/drone/front/image_raw/compressed/**`` with rmw_zenoh (0 is the domain).
+            ``0/drone/front/image_raw/compressed/**`` with rmw_zenoh (0 is the domain); empty where boxes come.
         info: topic of the intrinsics, ``sensor_msgs/msg/CameraInfo``. Where ``image`` is a rectified topic (``rect`` in
             its name) P counts, else K and D.
         pose: topic of the poses.
@@ -70,6 +73,7 @@ class RosSourceConfig(SourceConfig):
         sensor: name of the camera's sensor (``skyweave sensors``).
         channel: name of the camera.
         pose_timeout: seconds for which an image waits for a pose as new as itself.
+        detections: topic of ``vision_msgs/Detection2DArray`` of a detector there, instead of images.
         connect: Zenoh endpoints of a session of its own, such as ``tcp/127.0.0.1:7447`` of a bridge on this machine;
             none: the fleet's session.
         crs: reference system of the poses; None: a local frame.
@@ -77,9 +81,9 @@ class RosSourceConfig(SourceConfig):
         interval: seconds between frames.
     """
 
-    image: str
     info: str
     pose: str
+    image: str = ""
     image_type: str = COMPRESSED_IMAGE
     pose_type: str = POSE_STAMPED
     mount: tuple[float, float, float, float, float, float] | None = None
@@ -88,6 +92,7 @@ class RosSourceConfig(SourceConfig):
     sensor: str = "rgb"
     channel: str = "CAMERA"
     pose_timeout: float = 0.2
+    detections: str = ""
     connect: list[str] = field(default_factory=list)
     crs: str | None = None
     platform: str | None = None
@@ -95,6 +100,8 @@ class RosSourceConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         check_interval(self.interval)
+        if bool(self.image) == bool(self.detections):
+            raise ConfigError("a ROS camera needs the topic of its image, or that of detections in it")
         for name, value, known in (("image", self.image_type, IMAGE_TYPES), ("pose", self.pose_type, POSE_TYPES)):
             if value not in known:
                 raise ConfigError(f"{name}_type {value!r} is not read; there are {', '.join(known)}")
@@ -129,20 +136,18 @@ class RosSource:
     """
 
     def __init__(self, config: RosSourceConfig, platform: str, session: TopicSession) -> None:
-        from rosbags.typesys import Stores, get_typestore
-
         self.config, self.platform = config, platform
         self.world_frame = WorldFrame(config.crs, GroundPlane(config.ground))
         self.rejected: Counter[str] = Counter()
         self._last_error: dict[str, str] = {}
-        self._types = get_typestore(Stores.ROS2_HUMBLE)
+        self._types = vision_types()
         self._images: LatestValue[bytes] = LatestValue()
         self._camera: PinholeCamera | None = None
         self._poses: deque[StampedPose] = deque(maxlen=MAX_POSES)
         self._pose_arrived = threading.Condition()
         self._session = session
         self._subscriptions = [
-            session.subscribe(config.image, self._on_image),
+            session.subscribe(config.image or config.detections, self._on_image),
             session.subscribe(config.info, lambda _, message: self._guarded("info", self._on_info, message)),
             session.subscribe(config.pose, lambda _, message: self._guarded("pose", self._on_pose, message)),
         ]
@@ -183,7 +188,7 @@ class RosSource:
         """Return why no image comes through."""
         reasons = []
         for kind, topic, arrived in (
-            ("image", self.config.image, True),
+            ("image", self.config.image or self.config.detections, True),
             ("info", self.config.info, self._camera is not None),
             ("pose", self.config.pose, bool(self._poses)),
         ):
@@ -194,7 +199,7 @@ class RosSource:
                 )
             elif not arrived:
                 reasons.append(f"nothing has come under {topic}")
-        return "; ".join(reasons) or f"nothing comes under {self.config.image}"
+        return "; ".join(reasons) or f"nothing comes under {self.config.image or self.config.detections}"
 
     def _on_image(self, topic: str, message: bytes) -> None:
         self._images.put(message)
@@ -216,7 +221,7 @@ class RosSource:
     def _capture(self, content: bytes, last_time: int) -> Capture | None:
         """Return an image as a capture; None for one that comes too soon after the last."""
         config = self.config
-        message: Any = self._types.deserialize_cdr(content, config.image_type)
+        message: Any = self._types.deserialize_cdr(content, config.image_type if config.image else DETECTIONS_2D)
         time = stamp_ns(message.header)
         if last_time - CLOCK_RESET_NS < time < last_time + MIN_INTERVAL_SHARE * config.interval * NS_PER_S:
             return None
@@ -226,6 +231,9 @@ class RosSource:
         pose = body_pose if config.mount is None else body_pose @ camera_mount(config.mount)
         pose[:3, 3] += config.origin
         geometry = CameraGeometry(camera, pose, config.crs, self.platform)
+        if not config.image:
+            capture = Capture(config.channel, self.platform, time, geometry, no_image)
+            return detected_capture(capture, *boxes_from_message(message))
         pixels, valid = _decode_pixels(config, message, geometry)
         observation = observation_from_pixels(pixels, geometry, config.sensor, config.image, valid)
         return Capture(config.channel, self.platform, time, geometry, lambda: observation)

@@ -62,6 +62,30 @@ def pose_from_message(message: Any, pose_type: str) -> StampedPose:
     return StampedPose(stamp_ns(message.header), position, quaternion / np.linalg.norm(quaternion))
 
 
+def boxes_from_message(message: Any) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the boxes in a ``vision_msgs/Detection2DArray``: corners in pixels, scores, names of classes.
+
+    Of a box that is turned, the upright one around it counts; of several hypotheses, the one of the highest score.
+
+    Args:
+        message: with any number of detections; those without a hypothesis are left out.
+    """
+    boxes, scores, names = [], [], []
+    for detection in message.detections:
+        best = max((one.hypothesis for one in detection.results), key=lambda one: float(one.score), default=None)
+        if best is None:
+            continue
+        centre, turn = detection.bbox.center, float(detection.bbox.center.theta)
+        width, height = float(detection.bbox.size_x), float(detection.bbox.size_y)
+        half_width = (abs(width * np.cos(turn)) + abs(height * np.sin(turn))) / 2
+        half_height = (abs(width * np.sin(turn)) + abs(height * np.cos(turn))) / 2
+        u, v = float(centre.position.x), float(centre.position.y)
+        boxes.append([u - half_width, v - half_height, u + half_width, v + half_height])
+        scores.append(min(max(float(best.score), 0.0), 1.0))
+        names.append(str(best.class_id))
+    return np.array(boxes, np.float64).reshape(-1, 4), np.array(scores), tuple(names)
+
+
 def pixels_from_raw_image(image: Any, bands: int) -> np.ndarray:
     """Return the pixels of a ``sensor_msgs/msg/Image``.
 

@@ -8,25 +8,13 @@ import numpy as np
 from skyweave.core.atomic_write import write_folder_aside
 from skyweave.core.errors import MissingExtraError
 from skyweave.locating.track_table import TrackTable
+from skyweave.locating.vision_messages import DETECTIONS_3D, vision_types
 from skyweave.locating.writers.base import TrackOutput, TrackPlace
 from skyweave.locating.writers.images import TimedPlaces, places_over_time
 
 TOPIC, FRAME = "/tracks", "map"
-DETECTIONS = "vision_msgs/msg/Detection3DArray"
 BAG_VERSION: Literal[9] = 9  # of the metadata: ROS 2 Iron and later
 HEADING_STD_RAD = 0.2  # of what moves, or of a box
-DEFINITIONS = {  # of vision_msgs 4 (ROS 2 Humble and later)
-    "vision_msgs/msg/ObjectHypothesis": "string class_id\nfloat64 score\n",
-    "vision_msgs/msg/ObjectHypothesisWithPose": (
-        "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n"
-    ),
-    "vision_msgs/msg/BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n",
-    "vision_msgs/msg/Detection3D": (
-        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\nvision_msgs/BoundingBox3D bbox\n"
-        "string id\n"
-    ),
-    DETECTIONS: "std_msgs/Header header\nvision_msgs/Detection3D[] detections\n",
-}
 
 
 def write_track_ros_bag(output: TrackOutput, folder: Path) -> list[Path]:
@@ -48,24 +36,14 @@ def write_track_ros_bag(output: TrackOutput, folder: Path) -> list[Path]:
     with write_folder_aside(path) as aside:
         bag = aside / path.name  # which the writer makes, and names its file after
         with Writer(bag, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
-            connection = writer.add_connection(TOPIC, DETECTIONS, typestore=types)
+            connection = writer.add_connection(TOPIC, DETECTIONS_3D, typestore=types)
             for timed in places_over_time(output):
                 message = _Messages(types, timed.time).array(output, timed)
-                writer.write(connection, timed.time, types.serialize_cdr(message, DETECTIONS))
+                writer.write(connection, timed.time, types.serialize_cdr(message, DETECTIONS_3D))
         for file in list(bag.iterdir()):
             file.rename(aside / file.name)
         bag.rmdir()
     return [path]
-
-
-def vision_types() -> Any:
-    """Return the messages of ROS 2 with those of ``vision_msgs``, for rosbags."""
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    types = get_typestore(Stores.ROS2_HUMBLE)
-    for name, text in DEFINITIONS.items():
-        types.register(get_types_from_msg(text, name))
-    return types
 
 
 class _Messages:
@@ -78,7 +56,7 @@ class _Messages:
 
     def array(self, output: TrackOutput, timed: TimedPlaces) -> Any:
         detections = [self._detection(place, output.result.elevation_std) for place in timed.places]
-        return self._make(DETECTIONS, header=self._header, detections=detections)
+        return self._make(DETECTIONS_3D, header=self._header, detections=detections)
 
     def _detection(self, place: TrackPlace, elevation_std: float) -> Any:
         table, row = place.table, place.row

@@ -15,7 +15,8 @@ from skyweave.perception.tracking import Tracker, TrackerConfig
 
 MIN_PUBLISHED_SCORE = 0.2
 MAX_PUBLISHED_BOXES = 400
-TRACKER = TrackerConfig(min_start_score=0.3, max_age=3.0)
+MIN_START_SCORE = 0.3  # of a box that starts a track
+MAX_AGE_S, MAX_AGE_FRAMES = 3.0, 3.0  # for which a track lives unseen, the longer of both
 
 
 class ScenePublisher:
@@ -32,7 +33,8 @@ class ScenePublisher:
     def __init__(self, node: Node, sinks: Sequence[SinkConfig]) -> None:
         self.node = node
         self._workers = [SinkWorker(config.build(node), node.statistics) for config in sinks]
-        self.tracker = Tracker(TRACKER)
+        max_age = max(MAX_AGE_S, MAX_AGE_FRAMES * node.interval)
+        self.tracker = Tracker(TrackerConfig(min_start_score=MIN_START_SCORE, max_age=max_age))
 
     def publish(self, scene: FusedScene) -> PublishedScene:
         """Follow the scene's objects, and hand it to all sinks; none of them is waited for.

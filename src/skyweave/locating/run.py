@@ -21,15 +21,19 @@ from skyweave.locating.image_sequence import ImageSequence, open_sequence
 from skyweave.locating.track_table import TrackTable, tables_of
 from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, track_streams
 from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
-from skyweave.telemetry import PosesOverTime, flight_crs, project_poses
-from skyweave.telemetry.flight_ground import read_flight_ground
+from skyweave.telemetry import PosesOverTime, flight_crs
+from skyweave.telemetry.flight_ground import (
+    LEVEL_DATUMS,
+    RASTER_DATUMS,
+    choose_datum,
+    elevation_of_zero,
+    read_flight_ground,
+)
 from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
-from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum
+from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
-DATUM_ORDER: tuple[HeightDatum, ...] = ("ground", "takeoff", "sea_level", "ellipsoid")
-DATUM_ORDER_WITH_MODEL: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid", "takeoff", "ground")
 
 
 @dataclass(frozen=True)
@@ -217,51 +221,20 @@ def _ground_and_tracks(
     request: LocateRequest, sequences: Sequence[ImageSequence], logs: Sequence[PosesOverTime], crs: str
 ) -> tuple[Ground, list[CameraTrack]]:
     """Return the ground, and cameras with their heights above the same zero."""
-    order = DATUM_ORDER if request.elevation is None else DATUM_ORDER_WITH_MODEL
-    datums = [_datum(log, order) for log in logs]
+    usable = LEVEL_DATUMS if request.elevation is None else (*RASTER_DATUMS, "takeoff", "ground")
+    datums = [choose_datum(log, usable) for log in logs]
     if request.elevation is None:
-        _check_same_zero(datums, logs)
         ground: Ground = GroundPlane(0.0)
         lifts = [0.0] * len(logs)
     else:
         ground = read_flight_ground(request.elevation, crs, list(zip(logs, datums, strict=True)))
-        lifts = [_lift(log, datum, crs, ground) for log, datum in zip(logs, datums, strict=True)]
+        lifts = [elevation_of_zero(log, datum, crs, ground) for log, datum in zip(logs, datums, strict=True)]
     errors = request.config.errors
     tracks = [
         CameraTrack(log, camera_of(log, request.completion, sequence.size), crs, datum, lift, errors, request.stated)
         for log, sequence, datum, lift in zip(logs, sequences, datums, lifts, strict=True)
     ]
     return ground, tracks
-
-
-def _datum(log: PosesOverTime, order: Sequence[HeightDatum]) -> HeightDatum:
-    known = [datum for datum in order if datum in log.heights and np.isfinite(log.heights[datum].values).any()]
-    if not known:
-        raise DataError(
-            f"{log.source}: it does not say what its heights count from; give the metres above the ground with --height"
-        )
-    return known[0]
-
-
-def _check_same_zero(datums: Sequence[HeightDatum], logs: Sequence[PosesOverTime]) -> None:
-    """Refuse heights above the sea without an elevation model: how high the ground is nobody knows."""
-    for datum, log in zip(datums, logs, strict=True):
-        if datum in ("sea_level", "ellipsoid"):
-            raise DataError(
-                f"{log.source}: it states heights above the {datum.replace('_', ' ')} only; give the ground with "
-                "--dem, or the metres above it with --height"
-            )
-
-
-def _lift(log: PosesOverTime, datum: HeightDatum, crs: str, ground: Ground) -> float:
-    """Return what is added to heights: for those above take-off or the ground, the elevation there."""
-    if datum in ("sea_level", "ellipsoid"):
-        return 0.0
-    first = project_poses(log, crs, datum).world_from_camera[0, :3, 3]
-    elevation = float(ground.height(first[None, :2])[0])
-    if not np.isfinite(elevation):
-        raise DataError(f"{log.source}: the elevation model does not cover the start of the flight")
-    return elevation
 
 
 def _coverage_notes(streams: Sequence[CameraStream], result: TrackingResult) -> list[str]:

@@ -10,6 +10,7 @@ from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.telemetry.angles import camera_orientations
 from skyweave.telemetry.assembly import assemble_poses
+from skyweave.telemetry.flight_ground import LEVEL_DATUMS, RASTER_DATUMS, choose_datum
 from skyweave.telemetry.formats.photographs import photograph_samples, read_photographs
 from skyweave.telemetry.importing.alignment import LogAlignment, align, choose_window, measure_motion
 from skyweave.telemetry.importing.config import CameraImportConfig
@@ -20,8 +21,6 @@ from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, Heights, P
 from skyweave.telemetry.reading import ReadOptions, read_telemetry
 
 CREATION_STD_S = 2.0  # of the time in a video's container: of its beginning or its end, in whole seconds
-LEVEL_DATUMS: tuple[HeightDatum, ...] = ("ground", "takeoff")  # whose zero is level ground
-RASTER_DATUMS: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid")  # over which elevation models count
 STANDING_STD = np.array([1.0, 1.0, 0.5, *np.radians([1.0, 1.0, 2.0])])  # of a camera that somebody measured in
 
 
@@ -70,7 +69,7 @@ def open_camera(config: CameraImportConfig, *, with_elevation: bool, estimate: b
         None,
     )
     poses = complete_log(poses, completion)
-    datum = _choose_datum(poses, with_elevation)
+    datum = choose_datum(poses, RASTER_DATUMS if with_elevation else LEVEL_DATUMS)
     camera = camera_of(poses, completion, images.size)
     alignment, notes = None, list(poses.notes)
     if config.offset is not None:
@@ -145,21 +144,6 @@ def _on_image_clock(log: PosesOverTime, config: CameraImportConfig, images: Time
             "taken; give the UTC time of the first image with --start"
         )
     return replace(log, times=log.times + (log.epoch - start), clock="video", epoch=start)
-
-
-def _choose_datum(poses: PosesOverTime, with_elevation: bool) -> HeightDatum:
-    """The height that is z: over level ground, or as the elevation model counts."""
-    usable = RASTER_DATUMS if with_elevation else LEVEL_DATUMS
-    if not with_elevation and "takeoff" in poses.heights:
-        return "takeoff"  # a sonar's height above the ground reaches a few metres
-    datum = next((datum for datum in usable if datum in poses.heights), None)
-    if datum is None:
-        stated = ", ".join(poses.heights)
-        raise DataError(
-            f"{poses.source} states its height above {stated}, and nobody says how high the ground is; give metres "
-            "above the ground with --height" + ("" if with_elevation else ", or heights of the ground with --dem")
-        )
-    return datum
 
 
 def _align(images: VideoImages, poses: PosesOverTime, camera: PinholeCamera, datum: HeightDatum) -> LogAlignment | None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from locating_flight import ORIGIN, Drone, FlightConfig, World, write_flight
+from locating_flight import CRS, ORIGIN, Drone, FlightConfig, World, write_flight
 from PIL import Image
 
 from skyweave.cli.main import main
-from skyweave.core.geometry.geodesy import project_lon_lat
+from skyweave.core.geometry.geodesy import project_lon_lat, unproject_lon_lat
 from skyweave.locating.image_sequence import open_sequence
 from skyweave.telemetry.log_completion import parse_utc, read_camera
 
@@ -87,6 +87,8 @@ def test_two_drones_share_their_tracks_and_have_files_of_their_own(
     ("options", "message"),
     [
         (["--start", "noon"], "--start noon is no time"),
+        (["--formats", "csv", "kmz"], "no format of tracks 'kmz', did you mean 'kml'"),
+        (["--count-lines", "lines.geojson"], "lines.geojson"),
         (["--start", "2026"], "--start 2026 is no time"),
         (["--start", "2026-11-30"], "--start 2026-11-30 has no time of day"),
         (["--pitch", "-45"], "no camera sees the ground"),
@@ -102,6 +104,16 @@ def test_mistakes_are_answered_in_a_line(
     options = [str(tmp_path / option) if option == "log.csv" else option for option in options]
     assert run(flight, tmp_path / "out", *options) == 2
     assert message in capsys.readouterr().err
+    assert "video" in options or not (tmp_path / "out").exists()
+
+
+def test_lines_and_areas_are_counted(flight: dict[str, Path], tmp_path: Path) -> None:
+    ring = unproject_lon_lat(ORIGIN + np.array([[-400, -400], [400, -400], [400, 400], [-400, 400], [-400, -400]]), CRS)
+    (tmp_path / "areas.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring.tolist()]}))
+    assert run(flight, tmp_path / "out", "--count-lines", str(tmp_path / "areas.geojson"), "--formats", "report") == 0
+    rows = (tmp_path / "out/counts.csv").read_text().splitlines()
+    assert rows[0].startswith("name,kind,class") and rows[-1].startswith("area 1,area,all,0,0,")
+    assert int(rows[-1].split(",")[5]) >= 4 and "<h2>Counts</h2>" in (tmp_path / "out/report.html").read_text()
 
 
 @pytest.mark.parametrize(

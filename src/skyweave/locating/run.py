@@ -119,7 +119,6 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     _check_counts(request)
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
-    folder.mkdir(parents=True, exist_ok=True)
     sequences = [open_sequence(path, request.rate) for path in request.images]
     logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
     clock = _common_clock(logs, request)
@@ -127,6 +126,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     shapes = [] if request.count_shapes is None else read_count_shapes(request.count_shapes, crs)
     ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
     detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
+    folder.mkdir(parents=True, exist_ok=True)
     streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
     for number, sequence in enumerate(sequences):
         camera, detector = tracks[number].camera, detectors[number % len(detectors)]

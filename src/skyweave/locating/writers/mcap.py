@@ -12,6 +12,11 @@ from skyweave.locating.track_table import compass_degrees, true_north_offset
 from skyweave.locating.writers.base import TrackOutput, TrackPlace
 from skyweave.locating.writers.images import TimedPlaces, places_over_time
 
+try:
+    from mcap.writer import Writer
+except ImportError as error:  # before hours of work are done for nothing
+    raise MissingExtraError("MCAP needs mcap; install skyweave[record]") from error
+
 _NUMBER, _NUMBERS = {"type": "number"}, {"type": "array", "items": {"type": "number"}}
 TRACK_PROPERTIES: dict[str, Any] = {
     "track": {"type": "integer"},
@@ -54,14 +59,7 @@ def write_track_mcap(output: TrackOutput, folder: Path) -> list[Path]:
     Args:
         output: what to write.
         folder: where.
-
-    Raises:
-        MissingExtraError: mcap is not installed.
     """
-    try:
-        from mcap.writer import Writer
-    except ImportError as error:
-        raise MissingExtraError("MCAP needs mcap; install skyweave[record]") from error
     path = folder / "tracks.mcap"
     with write_aside(path) as aside, aside.open("wb") as file:
         writer: Any = Writer(file)  # parts of it are not typed

@@ -11,6 +11,11 @@ from skyweave.core.geometry.outlines import name_colour
 from skyweave.locating.writers.base import TrackOutput, TrackPlace
 from skyweave.locating.writers.images import places_over_time
 
+try:
+    import rerun as rr
+except ImportError as error:  # before hours of work are done for nothing
+    raise MissingExtraError("Rerun files need rerun-sdk; install skyweave[view]") from error
+
 ORIGIN_DIGITS = -1  # the origin is rounded to 10 m: Rerun holds 32-bit floats
 ELLIPSE_HALF_HEIGHT_M = 0.05
 ELLIPSE_POINTS = 24
@@ -23,14 +28,7 @@ def write_track_rerun(output: TrackOutput, folder: Path) -> list[Path]:
     Args:
         output: what to write.
         folder: where.
-
-    Raises:
-        MissingExtraError: rerun-sdk is not installed.
     """
-    try:
-        import rerun as rr
-    except ImportError as error:
-        raise MissingExtraError("Rerun files need rerun-sdk; install skyweave[view]") from error
     path = folder / "tracks.rrd"
     points = np.concatenate([table.points for table in output.tables]) if output.tables else np.zeros((1, 2))
     origin = np.array([*np.round(points[0], ORIGIN_DIGITS), 0.0])
@@ -53,8 +51,6 @@ def _time(time: int, has_utc: bool) -> dict[str, Any]:
 
 def _log_places(stream: Any, places: list[TrackPlace], origin: np.ndarray) -> None:
     """Log the boxes, the ellipses and the points on the map of one time."""
-    import rerun as rr
-
     colours = [name_colour(place.table.category) for place in places]
     names = [f"{place.table.category} {place.table.number}" for place in places]
     yaws = np.array([place.table.headings[place.row] for place in places])

@@ -12,6 +12,11 @@ from skyweave.locating.vision_messages import DETECTIONS_3D, vision_types
 from skyweave.locating.writers.base import TrackOutput, TrackPlace
 from skyweave.locating.writers.images import TimedPlaces, places_over_time
 
+try:
+    from rosbags.rosbag2 import StoragePlugin, Writer
+except ImportError as error:  # before hours of work are done for nothing
+    raise MissingExtraError("a ROS bag needs rosbags; install skyweave[ros]") from error
+
 TOPIC, FRAME = "/tracks", "map"
 BAG_VERSION: Literal[9] = 9  # of the metadata: ROS 2 Iron and later
 HEADING_STD_RAD = 0.2  # of what moves, or of a box
@@ -23,14 +28,7 @@ def write_track_ros_bag(output: TrackOutput, folder: Path) -> list[Path]:
     Args:
         output: what to write.
         folder: where.
-
-    Raises:
-        MissingExtraError: rosbags is not installed.
     """
-    try:
-        from rosbags.rosbag2 import StoragePlugin, Writer
-    except ImportError as error:
-        raise MissingExtraError("a ROS bag needs rosbags; install skyweave[ros]") from error
     types = vision_types()
     path = folder / "tracks_ros2"
     with write_folder_aside(path) as aside:

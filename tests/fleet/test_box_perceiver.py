@@ -79,7 +79,7 @@ def test_results_say_how_uncertain_places_are() -> None:
     seen = replace(perceiver.ego_detections(ego), instances=("1",))
     assert seen.covariances is not None
     ((xx, xy), (_, yy)) = seen.covariances[0]
-    scene = FusedScene("UAV_1", 0, ego.time, ego.time, ScenePrediction({DETECTION: seen}), (), frame(3))
+    scene = FusedScene("UAV_1", 0, ego.time, ego.time, ScenePrediction({DETECTION: seen}), (), frame(3), seen)
     covariance = ros_detections(seen, scene)["detections"][0]["results"][0]["pose"]["covariance"]
     assert [covariance[k] for k in (0, 1, 6, 7)] == pytest.approx([xx, xy, xy, yy], abs=1e-4)
     assert covariance_content(seen, 0) == pytest.approx([xx, xy, yy], abs=1e-4)

@@ -189,6 +189,7 @@ def test_inspect_names_the_command_that_reads_it(surface, capsys) -> None:
     assert report["command"].endswith("--sensor sentinel2-l2a --unit dn_offset1000")
     assert [band["name"] for band in report["bands"]][7:9] == ["B08", "B8A"]
     assert inspect_raster(surface).driver == "product"
+    assert not any("baseline" in hint for hint in report["hints"])
 
 
 def test_view_shows_a_product(surface, tmp_path, capsys) -> None:

@@ -23,6 +23,8 @@ TIME_TAGS = (
     "ACQUISITIONDATETIME",
     "DATATAKE_1_DATATAKE_SENSING_START",
 )
+PRODUCT_DRIVER = "product"
+"""Stands for GDAL's name of a format, of a product of one file a band."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def read_header(path: str | Path) -> RasterHeader:
     """
     with open_raster(path) as dataset:
         header, product = header_of(dataset, path), find_product(path)
-    return header if product is None else replace(header, driver="product", sensor=product.sensor)
+    return header if product is None else replace(header, driver=PRODUCT_DRIVER, sensor=product.sensor)
 
 
 def header_of(dataset: Any, path: str | Path) -> RasterHeader:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from skyweave.data.fill_values import format_stored
-from skyweave.data.header import describe_orientation
+from skyweave.data.header import PRODUCT_DRIVER, describe_orientation
 from skyweave.data.inspection import BandReport, RasterReport
 from skyweave.data.scale_tags import encoding_names_of_tags
 from skyweave.data.sensor_matching import SensorMatch, units_that_agree
@@ -148,7 +148,9 @@ def _numbers(bands: list[BandReport]) -> list[int]:
 
 
 def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str]:
-    """Return the hint on the offset of the first Sentinel-2 sensor that the file may be of."""
+    """Return the hint on the offset of the first Sentinel-2 sensor that a file may be of; a product states it."""
+    if report.driver == PRODUCT_DRIVER:
+        return []
     candidates = (m for m in matches if m.verdict != "no" and m.sensor.name.startswith("sentinel2"))
     return [hint for match in candidates if (hint := _offset_hint(report, match))][:1]
 

@@ -89,7 +89,7 @@ $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created Makefile pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,cloud,train,probe,view,link,ros,video,telemetry,locate,record,search,label,stac,export,geobench,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,cloud,train,probe,view,link,ros,video,telemetry,locate,record,search,label,stac,serve,export,geobench,docs,dev]'
 	touch $@ $(VENV)/.light
 
 $(INTEROP)/.interop: pyproject.toml

@@ -75,7 +75,11 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     return PARSERS[name] if name in PARSERS else PARSERS[name.split()[0]]
 
 
-SERVES = {"label", "fleet router"}  # a page, until it is told to end: its own tests hold wrong inputs against it
+SERVES = {
+    "label",
+    "serve",
+    "fleet router",
+}  # a page, until it is told to end: its own tests hold wrong inputs against it
 
 
 def test_every_command_has_a_command_line_here() -> None:

@@ -29,6 +29,7 @@ SCENE_OPTIONS = {
     "scene": "SCENE",
     "output": "-o",
     "preview": "--preview",
+    "qgis": "--qgis",
     "catalog": "--catalog",
     "acquired": "--acquired",
 }

@@ -7,11 +7,13 @@ import sys
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
 from skyweave.data.reading_options import add_reading_arguments, read_declarations
-from skyweave.inference.archive.arguments import add_archive_arguments
+from skyweave.inference.archive.arguments import add_archive_arguments, refuse_archive_options
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
+    add_qgis_argument,
     bound_memory,
+    check_qgis_argument,
     read_inference_config,
 )
 
@@ -68,6 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--preview", type=OutputFile(".png"), metavar="OUT.png", help="first three principal components as an image"
     )
+    add_qgis_argument(parser)
     parser.add_argument(
         "--catalog", type=OutputFolder(), metavar="FOLDER", help="add the output to a STAC collection in this folder"
     )
@@ -146,6 +149,10 @@ def run(args: argparse.Namespace) -> int:
             unit=args.unit,
             each=declarations,
         )
+    if args.qgis:
+        from skyweave.inference.serving.qgis_project import write_project_of
+
+        write_project_of(args.qgis, result.path, args.scene)
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
     for failure in result.failures:
@@ -161,6 +168,8 @@ def run(args: argparse.Namespace) -> int:
         )
         if result.item:
             print(f"{result.item}: its STAC item")
+        if args.qgis:
+            print(f"{args.qgis}: a project for QGIS")
         if args.preview:
             print(f"{args.preview}: its first three principal components")
     return EXIT_PARTIAL if result.failures else 0
@@ -168,7 +177,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_unused(args: argparse.Namespace) -> None:
     """Refuse options that would change nothing for one scene."""
-    of_catalogue = {"--into": args.into, "--collection": args.collection, "--bbox": args.bbox}
+    refuse_archive_options(args, "give --list or --stac")
+    check_qgis_argument(args)
+    of_catalogue = {"--collection": args.collection, "--bbox": args.bbox}
     of_catalogue |= {"--datetime": args.datetime, "--keep-clouds": args.keep_clouds}
     for option, value in of_catalogue.items():
         if value:

@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFile
+
 EXIT_PARTIAL = 3
 """A part of the scene could not be read, and the rest is written."""
 RASTER_CACHE_MB = 256
@@ -55,6 +58,33 @@ def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
     )
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="windows a step (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="steps at once (default: one a core)")
+
+
+def add_qgis_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the project for QGIS.
+
+    Args:
+        parser: of the command.
+    """
+    parser.add_argument(
+        "--qgis",
+        type=OutputFile(".qgs", ".qgz"),
+        metavar="OUT.qgs",
+        help="project for QGIS with output and scene",
+    )
+
+
+def check_qgis_argument(args: argparse.Namespace) -> None:
+    """Refuse a project of an output that is no raster file, before it is computed.
+
+    Args:
+        args: as parsed.
+
+    Raises:
+        ConfigError: the output is of another format.
+    """
+    if args.qgis is not None and args.output.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"--qgis {args.qgis}: a project shows rasters, and {args.output} is none; name it .tif")
 
 
 def bound_memory() -> None:

@@ -243,3 +243,14 @@ def test_qgis_opens_it(folder: Path) -> None:
             "paletted", *["singlebandpseudocolor"] * 3, "multibandcolor", "multibandcolor",
         ]  # fmt: skip
         assert classes == [[n, name, layers[0].style.legend[n][0]] for n, name in enumerate(CLASSES)]
+
+
+def test_embed_writes_a_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declared = ["--sensor", "sentinel2-l2a", "--bands", "red,green,blue,nir", "--unit", "dn"]
+    command = ["embed", str(folder / "scene.tif"), *declared, "--qgis", str(folder / "out.qgz")]
+    assert main([*command, "-o", str(folder / "out.zarr")]) == 2
+    assert "out.zarr is none; name it .tif" in capsys.readouterr().err
+    assert main([*command, "-o", str(folder / "out.tif")]) == 0
+    with zipfile.ZipFile(folder / "out.qgz") as archive:
+        project = ET.fromstring(archive.read("out.qgs"))
+    assert [x.text for x in project.iter("datasource")] == ["./out.tif", "./scene.tif"]

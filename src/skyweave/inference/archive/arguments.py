@@ -59,6 +59,21 @@ def refuse_scene_options(args: argparse.Namespace, what: str, names: dict[str, s
             raise ConfigError(f"--{name} {value}: use {bound} or more")
 
 
+def refuse_archive_options(args: argparse.Namespace, remedy: str) -> None:
+    """Refuse options of many scenes where there is one.
+
+    Args:
+        args: as parsed.
+        remedy: what would ask for many, such as ``give --list``.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for name in ("into", "keep_folders", "processes", "ray", "part"):
+        if getattr(args, name):
+            raise ConfigError(f"--{name.replace('_', '-')} is for many scenes; {remedy}, or remove it")
+
+
 def open_pool(args: argparse.Namespace, work: Any) -> "WorkerPool":
     """Return the workers that a command asks for.
 

@@ -15,12 +15,13 @@ import skyweave
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
 from skyweave.data.header import read_header
-from skyweave.inference.serving.layers import MapLayer
+from skyweave.inference.serving.layers import MapLayer, open_layers
 from skyweave.inference.serving.styles import ClassStyle, FeatureStyle, ImageStyle, MapStyle, RampStyle
 
 QGIS_VERSION = "3.22.0"
 """Whose format is written; newer programs read it."""
 SUFFIXES = (".qgs", ".qgz")
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 COLOURS = ("red", "green", "blue")
 
 
@@ -41,6 +42,21 @@ def write_qgis_project(path: str | Path, layers: Sequence[MapLayer]) -> None:
     content = _render(build_project(layers, path.absolute().parent))
     with write_aside(path) as aside:
         aside.write_bytes(content if path.suffix == ".qgs" else _zip(content, f"{path.stem}.qgs"))
+
+
+def write_project_of(path: Path, output: Path, scenes: Sequence[str]) -> None:
+    """Write a project of an output above the scenes that it was made of.
+
+    Args:
+        path: of the project.
+        output: GeoTIFF of features or predictions.
+        scenes: as they were given; products and addresses, which QGIS has ways of its own for, are left out.
+
+    Raises:
+        DataError: the output has no place on the Earth.
+    """
+    files = [scene for scene in scenes if Path(scene).is_file() and Path(scene).suffix.lower() in RASTER_SUFFIXES]
+    write_qgis_project(path, open_layers([output, *files]))
 
 
 def build_project(layers: Sequence[MapLayer], folder: Path) -> ET.Element:

@@ -81,7 +81,7 @@ def run_archive(args: argparse.Namespace) -> int:
         ConfigError: options that do not go together, or a list that names no scene.
         DataError: every scene failed; names the first failure.
     """
-    refuse_scene_options(args, "--list", {"scenes": "SCENE", "output": "-o"})
+    refuse_scene_options(args, "--list", {"scenes": "SCENE", "output": "-o", "qgis": "--qgis"})
     config = replace(read_inference_config(args), workers=count_workers(args))
     scenes = read_scene_list(args.list)
     format = args.format or DEFAULT_FORMAT

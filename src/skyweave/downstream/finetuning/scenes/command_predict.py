@@ -7,11 +7,13 @@ import sys
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
 from skyweave.data.reading_options import add_reading_arguments, read_declarations
-from skyweave.inference.archive.arguments import add_archive_arguments
+from skyweave.inference.archive.arguments import add_archive_arguments, refuse_archive_options
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
+    add_qgis_argument,
     bound_memory,
+    check_qgis_argument,
     read_inference_config,
 )
 
@@ -57,6 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--flips", action="store_true", help="average over four mirror images, which takes four times as long"
     )
     parser.add_argument("--format", metavar="NAME", help="output format (default: by the suffix of the output)")
+    add_qgis_argument(parser)
     add_archive_arguments(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
@@ -78,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         return run_archive(args)
     if not args.scenes or args.output is None:
         raise ConfigError("give SCENE and -o OUT.tif, or --list and --into FOLDER")
+    refuse_archive_options(args, "give --list")
+    check_qgis_argument(args)
     from skyweave.core.progress import show_progress
     from skyweave.downstream.finetuning.models.checkpoint import load_finetuned
     from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
@@ -98,6 +103,10 @@ def run(args: argparse.Namespace) -> int:
             unit=args.unit,
             each=declarations,
         )
+    if args.qgis:
+        from skyweave.inference.serving.qgis_project import write_project_of
+
+        write_project_of(args.qgis, result.path, args.scenes)
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
     for failure in result.failures:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
@@ -16,6 +17,9 @@ from skyweave.inference.scene_arguments import (
     check_qgis_argument,
     read_inference_config,
 )
+
+if TYPE_CHECKING:
+    from skyweave.embedding.config import EmbeddedScene
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -153,6 +157,12 @@ def run(args: argparse.Namespace) -> int:
         from skyweave.inference.serving.qgis_project import write_project_of
 
         write_project_of(args.qgis, result.path, args.scene)
+    _print(args, result)
+    return EXIT_PARTIAL if result.failures else 0
+
+
+def _print(args: argparse.Namespace, result: "EmbeddedScene") -> None:
+    """Print what was written, and what a user should know."""
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
     for failure in result.failures:
@@ -172,7 +182,6 @@ def run(args: argparse.Namespace) -> int:
             print(f"{args.qgis}: a project for QGIS")
         if args.preview:
             print(f"{args.preview}: its first three principal components")
-    return EXIT_PARTIAL if result.failures else 0
 
 
 def _refuse_unused(args: argparse.Namespace) -> None:

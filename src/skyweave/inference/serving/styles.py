@@ -35,7 +35,7 @@ class RasterSample:
 
 
 class MapStyle(Protocol):
-    """From values to colours."""
+    """From the values of a raster to colours."""
 
     @property
     def indexes(self) -> tuple[int, ...]:
@@ -74,7 +74,7 @@ class FeatureStyle:
 
     @property
     def indexes(self) -> tuple[int, ...]:
-        """Return all bands."""
+        """Return the numbers of all bands."""
         return tuple(range(1, len(self.components.mean) + 1))
 
     @property
@@ -135,7 +135,7 @@ class RampStyle:
 
     @property
     def indexes(self) -> tuple[int, ...]:
-        """Return the band."""
+        """Return the number of the band."""
         return (self.band,)
 
     @property

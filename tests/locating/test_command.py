@@ -94,6 +94,9 @@ def test_two_drones_share_their_tracks_and_have_files_of_their_own(
         (["--pitch", "-45"], "no camera sees the ground"),
         (["--formats", "csv", "video"], "an annotated video needs images"),
         (["--rate", "0"], "--rate 0 must be above 0"),
+        (["--min-score", "50"], "--min-score 50 must be between 0 and 1"),
+        (["--classes", "cat"], "has no class 'cat', did you mean 'car'?; it has"),
+        (["--slice", "640"], "--slice is for a model, and"),
         (["--heading-std", "-3"], "--heading-std -3 must not be negative"),
         (["--telemetry", "log.csv", "log.csv"], "1 videos and 2 logs"),
     ],
@@ -224,3 +227,21 @@ def test_images_of_a_folder_go_by_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("start", "seconds"), [("2026-11-30T12:00:00.5+02:00", 36000.5), ("2026-11-30 10:00Z", 36000)])
 def test_times_of_users_have_zones(start: str, seconds: float) -> None:
     assert parse_utc(start) == round((1_795_996_800 + seconds) * 1e9)
+
+
+def test_classes_and_scores_choose_among_the_boxes_of_a_file(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(flight, tmp_path / "out", "--classes", "car", "--formats", "csv", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["categories"]) == {"car"}
+    assert run(flight, tmp_path / "none", "--min-score", "0.95", "--formats", "csv") == 0
+    assert "no image has a box" in capsys.readouterr().err
+
+
+def test_what_is_read_is_not_overwritten(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flight["boxes"] = flight["boxes"].rename(tmp_path / "boxes-1.jsonl")
+    before = flight["boxes"].read_bytes()
+    assert run(flight, tmp_path) == 2 and "which is read; choose another folder" in capsys.readouterr().err
+    assert flight["boxes"].read_bytes() == before

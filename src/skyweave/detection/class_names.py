@@ -2,9 +2,10 @@
 
 import ast
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import DataError, UnknownNameError, did_you_mean
 
 COCO_NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -36,6 +37,25 @@ def class_names(count: int, stated: str | None = None, file: Path | None = None)
             raise DataError(f"{file} names {len(names)} classes, the model has {count}; write one a line")
         return tuple(names)
     return _stated_names(count, stated) or _coco_names(count)
+
+
+def check_classes(chosen: Sequence[str], names: Sequence[str], source: Path) -> None:
+    """Refuse classes to keep that a detector does not have.
+
+    Args:
+        chosen: by the user.
+        names: of the detector.
+        source: of the detector, for messages.
+
+    Raises:
+        UnknownNameError: one is unknown.
+    """
+    for name in chosen:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise UnknownNameError(
+                f"{source} has no class {name!r}{hint}; it has {', '.join(filter(None, names)) or 'none'}"
+            )
 
 
 def _coco_names(count: int) -> tuple[str, ...]:

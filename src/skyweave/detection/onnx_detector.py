@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import WeightsError
-from skyweave.detection.class_names import class_names
+from skyweave.detection.class_names import check_classes, class_names
 from skyweave.detection.families.base import DecodedOutputs
 from skyweave.detection.families.registry import DETECTOR_FAMILIES, family_of
 from skyweave.detection.image_detections import ImageDetections, join_detections
@@ -19,6 +19,7 @@ from skyweave.detection.suppression import suppress_overlaps
 DEFAULT_INPUT = 640  # pixels a side, of a model that takes any
 MAX_CANDIDATES = 3000  # of an image, by score
 ERRORS_ONLY = 3  # of ONNX Runtime's severities
+DEFAULT_MIN_SCORE = 0.25  # of the boxes of a model
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class DetectorConfig:
 
     Attributes:
         family: of the model; None: by its outputs.
-        min_score: lowest score of a box.
+        min_score: lowest score of a box; None: `DEFAULT_MIN_SCORE` of a model, any of a file of boxes.
         max_overlap: intersection over union of two boxes of one class up to which both stay.
         slice: side in pixels of the windows into which images are cut, so that small objects are large enough; None:
             images are taken as a whole.
@@ -38,7 +39,7 @@ class DetectorConfig:
     """
 
     family: str | None = None
-    min_score: float = 0.25
+    min_score: float | None = None
     max_overlap: float = 0.5
     slice: int | None = None
     slice_overlap: float = 0.2
@@ -122,7 +123,8 @@ class OnnxDetector:
         labels = decoded.scores.argmax(1)
         scores = decoded.scores[np.arange(len(labels)), labels]
         sound = np.isfinite(decoded.boxes).all(1) & (decoded.boxes[:, 2:] >= decoded.boxes[:, :2]).all(1)
-        rows = np.flatnonzero(sound & (scores >= self.config.min_score))
+        lowest = DEFAULT_MIN_SCORE if self.config.min_score is None else self.config.min_score
+        rows = np.flatnonzero(sound & (scores >= lowest))
         if self.config.classes is not None:
             rows = rows[[self._names[labels[row]] in self.config.classes for row in rows]] if len(rows) else rows
         rows = rows[np.argsort(-scores[rows], kind="stable")][:MAX_CANDIDATES]
@@ -131,7 +133,9 @@ class OnnxDetector:
 
     def _class_names(self, count: int) -> tuple[str, ...]:
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return class_names(count, metadata.get("names"), self.config.names)
+        names = class_names(count, metadata.get("names"), self.config.names)
+        check_classes(self.config.classes or (), names, self.path)
+        return names
 
 
 def _open_session(path: Path, threads: int):  # type: ignore[no-untyped-def]  # ONNX Runtime carries no types

@@ -85,7 +85,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_detector(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detector")
     group.add_argument("--family", metavar="NAME", help="yolox, nanodet, rtdetr, ... (default: by the model's outputs)")
-    group.add_argument("--min-score", type=float, metavar="SCORE", help="lowest score of a box (default: 0.25)")
+    group.add_argument(
+        "--min-score", type=float, metavar="SCORE", help="lowest score of a box (default: a model's 0.25)"
+    )
     group.add_argument("--slice", type=int, metavar="PIXELS", help="cut images into windows, for small objects")
     group.add_argument("--classes", nargs="+", metavar="NAME", help="classes that are kept (default: all)")
     group.add_argument("--names", type=Path, metavar="FILE", help="names of the model's classes, one a line")
@@ -136,6 +138,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
     """Refuse rates that are not above 0, standard deviations that are negative, and what nothing measured has."""
     from skyweave.core.errors import ConfigError
 
+    if args.min_score is not None and not 0 <= args.min_score <= 1:
+        raise ConfigError(f"--min-score {args.min_score:g} must be between 0 and 1")
     stds = [name for name, _, _ in ERROR_OPTIONS] + ["elevation-std", "box-std"]
     for name in ("rate", "height", "fov", "slice", "max-gap", *stds):
         value = getattr(args, name.replace("-", "_"))
@@ -171,7 +175,7 @@ def _request(args: argparse.Namespace) -> "LocateRequest":
     stated = np.array([np.nan if value is None else value for value in [*given, args.focal_std, args.clock_std]])
     detector = DetectorConfig(
         family=args.family,
-        min_score=0.25 if args.min_score is None else args.min_score,
+        min_score=args.min_score,
         slice=args.slice,
         classes=None if args.classes is None else tuple(args.classes),
         names=args.names,

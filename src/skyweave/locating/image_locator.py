@@ -123,7 +123,14 @@ def open_detector(path: Path, config: DetectorConfig, boxes_format: str | None =
         path: of it.
         config: options of a model.
         boxes_format: of a file of boxes; None: by its suffix.
+
+    Raises:
+        ConfigError: an option of models for a file of boxes.
+        UnknownNameError: a class that no box is of.
     """
     if path.suffix.lower() == ".onnx" and boxes_format is None:
         return OnnxDetector(path, config)
-    return read_boxes(path, boxes_format)
+    for option, value in (("family", config.family), ("slice", config.slice), ("names", config.names)):
+        if value is not None:
+            raise ConfigError(f"--{option} is for a model, and {path} is a file of boxes; remove it")
+    return read_boxes(path, boxes_format).select(config.classes, config.min_score)

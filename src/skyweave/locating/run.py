@@ -34,6 +34,7 @@ from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
+OUTPUT_NAMES = ("tracks", "boxes-", "counts.csv", "report.html", "annotated")  # beginnings of names of what is written
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
         FileNotFoundError: what is not there.
     """
     _check_counts(request)
+    _check_inputs(request, folder)
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
     sequences = [open_sequence(path, request.rate) for path in request.images]
@@ -215,6 +217,14 @@ def _check_counts(request: LocateRequest) -> None:
         )
     if len(request.detectors) not in (1, cameras):
         raise ConfigError(f"{cameras} videos and {len(request.detectors)} detectors: give one for all, or one for each")
+
+
+def _check_inputs(request: LocateRequest, folder: Path) -> None:
+    """Refuse a folder whose files that are read are called as those that are written."""
+    read = [*request.images, *request.telemetry, *request.detectors, request.elevation, request.completion.camera]
+    for path in read:
+        if path is not None and path.name.startswith(OUTPUT_NAMES) and path.resolve().parent == folder.resolve():
+            raise ConfigError(f"-o {folder} would overwrite {path}, which is read; choose another folder")
 
 
 def _ground_and_tracks(

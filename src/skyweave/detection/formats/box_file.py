@@ -1,7 +1,7 @@
 """Boxes of a file as a detector: by the number of the image, or by the name of its file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.box_checks import check_image_boxes, check_stated_size
 from skyweave.core.images.image_names import ByImageName
 from skyweave.core.registry import Registry
+from skyweave.detection.class_names import check_classes
 from skyweave.detection.image_detections import ImageDetections
 
 BOX_FORMATS: Registry[Callable[[Path], "BoxFile"]] = Registry(
@@ -61,6 +62,28 @@ class BoxFile:
         """
         detections = self._named.find(name) if name and self._named else self.by_frame.get(frame)
         return ImageDetections.empty() if detections is None else detections
+
+    def select(self, classes: Sequence[str] | None, min_score: float | None) -> "BoxFile":
+        """Return the boxes of some classes, and from a score on.
+
+        Args:
+            classes: names of those that are kept; None: all.
+            min_score: lowest score; None: any.
+
+        Raises:
+            UnknownNameError: no box is of a class.
+        """
+        every = [*self.by_frame.values(), *self.by_name.values()]
+        check_classes(classes or (), sorted({name for one in every for name in one.categories}), self.path)
+
+        def kept(boxes: ImageDetections) -> ImageDetections:
+            rows = np.ones(len(boxes), bool) if min_score is None else boxes.scores >= min_score
+            return boxes.select(
+                rows & np.array([classes is None or name in classes for name in boxes.categories], bool)
+            )
+
+        by_frame = {frame: kept(boxes) for frame, boxes in self.by_frame.items()}
+        return replace(self, by_frame=by_frame, by_name={name: kept(boxes) for name, boxes in self.by_name.items()})
 
     def check_images(self, images: Sequence[tuple[int, float, str]], size: tuple[int, int] | None) -> list[str]:
         """Return what to note on the boxes of a sequence of images.

@@ -159,13 +159,9 @@ class CommonScene:
         unknown = [box for box in boxes if not self._continue(scene, box)]
         for box, known in self._matches(scene, unknown):
             self._assign(scene, box, known)
-        matched = {box.id for box in boxes if (scene.platform, str(box.id)) in self._identities}
         for box in unknown:
-            if box.id not in matched and len(self._objects) < MAX_OBJECTS:
-                identity = self._free_identity(f"{scene.platform}-{box.id}")
-                self._num_started += 1
-                self._objects[identity] = CommonObject(identity, self._num_started, scene.time)
-                self._assign(scene, box, self._objects[identity])
+            if (scene.platform, str(box.id)) not in self._identities:
+                self._start(scene, box)
         self._join_duplicates(scene.platform)
         self._extend_trails(scene)
 
@@ -201,15 +197,10 @@ class CommonScene:
     def _matches(self, scene: SceneMessage, boxes: Sequence[SceneBox]) -> list[tuple[SceneBox, CommonObject]]:
         """Return boxes of new tracks with the objects that they are of, the nearest pairs first."""
         free = [known for known in self._objects.values() if not self._is_followed(known, scene)]
-        if not boxes or not free:
-            return []
-        estimates = [known.newest for known in free]
-        expected = np.array([estimate.position(scene.time) for estimate in estimates])
-        distances = np.linalg.norm(np.array([box.centre[:2] for box in boxes])[:, None] - expected[None], axis=-1)
-        near = np.argwhere(distances <= _gates(boxes, [estimate.box for estimate in estimates]))
         rows, columns = set[int](), set[int]()
         pairs = []
-        for row, column in near[np.argsort(distances[*near.T], kind="stable")].tolist():
+        new = [Estimate(box, scene.time) for box in boxes]
+        for row, column in _near_pairs(new, [known.newest for known in free], scene.time):
             if row not in rows and column not in columns:
                 rows.add(row)
                 columns.add(column)
@@ -220,6 +211,14 @@ class CommonScene:
         """Return whether the platform of a scene follows an object in this very scene."""
         estimate = known.estimates.get(scene.platform)
         return estimate is not None and estimate.time == scene.time
+
+    def _start(self, scene: SceneMessage, box: SceneBox) -> None:
+        """Start an object with a track that is of none."""
+        if len(self._objects) < MAX_OBJECTS:
+            identity = self._free_identity(f"{scene.platform}-{box.id}")
+            self._num_started += 1
+            self._objects[identity] = CommonObject(identity, self._num_started, scene.time)
+            self._assign(scene, box, self._objects[identity])
 
     def _assign(self, scene: SceneMessage, box: SceneBox, known: CommonObject) -> None:
         known.estimates[scene.platform] = Estimate(box, scene.time)
@@ -238,13 +237,8 @@ class CommonScene:
         """Join objects that turned out to be one: near each other, of one class, and followed by different nodes."""
         shown = self.objects()
         followed = [known for known in shown if platform in known.recent()]
-        if not followed:
-            return
-        newest = [[known.newest for known in group] for group in (followed, shown)]
-        points = [np.array([estimate.position(self._time) for estimate in group]) for group in newest]
-        distances = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1)
-        gates = _gates(*[[estimate.box for estimate in group] for group in newest])
-        for row, column in np.argwhere(distances <= gates).tolist():
+        some, others = ([known.newest for known in group] for group in (followed, shown))
+        for row, column in _near_pairs(some, others, self._time):
             if followed[row] is not shown[column]:
                 self._join_if_same(followed[row], shown[column])
 
@@ -287,6 +281,17 @@ class CommonScene:
 
 def _gate(box: SceneBox) -> float:
     return max(box.size[0] / 2, MIN_GATE_M)
+
+
+def _near_pairs(some: Sequence[Estimate], others: Sequence[Estimate], time: float) -> list[list[int]]:
+    """Return (number of one, number of another) of estimates that may be of one object, the nearest first."""
+    if not some or not others:
+        return []
+    points, other_points = (np.array([one.position(time) for one in group]) for group in (some, others))
+    distances = np.linalg.norm(points[:, None] - other_points[None], axis=-1)
+    near = np.argwhere(distances <= _gates([one.box for one in some], [one.box for one in others]))
+    pairs: list[list[int]] = near[np.argsort(distances[*near.T], kind="stable")].tolist()
+    return pairs
 
 
 def _gates(boxes: Sequence[SceneBox], others: Sequence[SceneBox]) -> np.ndarray:

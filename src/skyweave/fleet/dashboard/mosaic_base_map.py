@@ -6,6 +6,7 @@ newest most; what moves or stands above the ground leans away from the camera, a
 
 import io
 from collections import OrderedDict
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -17,7 +18,7 @@ from skyweave.core.images.decoding import open_image
 from skyweave.fleet.dashboard.base_map import TILE_PIXELS, BackgroundMap, TileArea
 from skyweave.fleet.dashboard.camera_overlay import camera_geometry
 from skyweave.fleet.link.messages import MAX_THUMBNAIL_PIXELS, CameraImage
-from skyweave.fleet.link.scene_message import SceneMessage
+from skyweave.fleet.link.scene_message import SceneMessage, SceneView
 
 LEVEL = -2  # of the tiles that are kept: 0.25 m a pixel
 COARSEST_LEVEL = LEVEL + 3
@@ -50,23 +51,14 @@ class MosaicBaseMap(BackgroundMap):
         view = next((view for view in scene.views if view.channel == image.channel), None)
         if view is None or self._height is None or max(map(abs, view.position)) > MAX_COORDINATE_M:
             return
-        try:
-            with open_image(io.BytesIO(image.jpeg), "a thumbnail", ("JPEG",), MAX_THUMBNAIL_PIXELS) as opened:
-                pixels = np.asarray(opened.convert("RGB"))
-            geometry = camera_geometry(view)
-        except (DataError, OSError, SyntaxError, ValueError):
+        radius = min(MAX_DISTANCE_M, MAX_DISTANCE_HEIGHTS * (view.position[2] - self._height))
+        decoded = _decode(image, view)
+        if radius <= 0 or decoded is None:
             return
-        above = view.position[2] - self._height
-        if above <= 0:
-            return
-        radius = min(MAX_DISTANCE_M, MAX_DISTANCE_HEIGHTS * above)
         with self._lock:
             for column, row in _tiles_within(np.array(view.footprint), view.position[:2], radius):
-                self._lay(pixels, geometry, (view.rows, view.columns), column, row, radius)
-            if self._areas:
-                bounds = np.array([TileArea(LEVEL, *area).bounds for area in self._areas])
-                (west, south), (east, north) = bounds[:, :2].min(0).tolist(), bounds[:, 2:].max(0).tolist()
-                self._bounds = west, south, east, north
+                self._lay(*decoded, (view.rows, view.columns), column, row, radius)
+            self._bounds = _bounds_of(self._areas)
             self.version += 1
 
     def extent(self, crs: str | None) -> tuple[tuple[float, float, float, float], tuple[int, int]] | None:
@@ -122,6 +114,24 @@ class MosaicBaseMap(BackgroundMap):
         before = colours[seen]
         colours[seen] = np.round(before + share[:, None] * (newest.astype(np.float32) - before)).astype(np.uint8)
         weights[seen] = np.maximum(weight, weights[seen])
+
+
+def _decode(image: CameraImage, view: SceneView) -> tuple[np.ndarray, CameraGeometry] | None:
+    """Return the pixels (rows, columns, 3) and the camera of an image; None: one of them cannot be."""
+    try:
+        with open_image(io.BytesIO(image.jpeg), "a thumbnail", ("JPEG",), MAX_THUMBNAIL_PIXELS) as opened:
+            return np.asarray(opened.convert("RGB")), camera_geometry(view)
+    except (DataError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def _bounds_of(areas: Iterable[tuple[int, int]]) -> tuple[float, float, float, float] | None:
+    """Return (west, south, east, north) of tiles in metres; None: there are none."""
+    bounds = np.array([TileArea(LEVEL, *area).bounds for area in areas]).reshape(-1, 4)
+    if not len(bounds):
+        return None
+    (west, south), (east, north) = bounds[:, :2].min(0).tolist(), bounds[:, 2:].max(0).tolist()
+    return west, south, east, north
 
 
 def _empty_tile() -> tuple[np.ndarray, np.ndarray]:

@@ -63,16 +63,8 @@ class RecordingIndex:
             records = iter(StreamReader(stream, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES).records)
             while True:
                 offset = stream.tell()
-                try:
-                    record = next(records, None)
-                    messages = [] if record is None else list(self._messages(record))
-                except Exception as error:  # the reader raises many kinds on odd bytes
-                    if not self._pieces:
-                        raise FleetError(
-                            f"{self.path} is no MCAP file, or is cut off ({error}); copy or record it again"
-                        ) from None
-                    break
-                if record is None:
+                messages = self._next_messages(records)
+                if messages is None:
                     break
                 if messages:
                     times = [message.time for message in messages]
@@ -101,6 +93,16 @@ class RecordingIndex:
                 record = next(iter(reader.records), None)
                 messages = [] if record is None else list(self._messages(record))
                 yield from sorted((one for one in messages if begin < one.time <= end), key=lambda one: one.time)
+
+    def _next_messages(self, records: Iterator[McapRecord]) -> list[RecordedMessage] | None:
+        """Return the messages of the next record; None at the end of the file, or where it is cut off."""
+        try:
+            record = next(records, None)
+            return None if record is None else list(self._messages(record))
+        except Exception as error:  # the reader raises many kinds on odd bytes
+            if self._pieces:
+                return None
+            raise FleetError(f"{self.path} is no MCAP file, or is cut off ({error}); copy or record it again") from None
 
     def _messages(self, record: McapRecord) -> Iterator[RecordedMessage]:
         """Yield the messages of a record, and remember the channels that it declares."""

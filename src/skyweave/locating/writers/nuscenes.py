@@ -29,18 +29,18 @@ def write_track_nuscenes(output: TrackOutput, folder: Path) -> list[Path]:
     if any(sequence.size is None for sequence in output.sequences) or not output.sequences:
         raise DataError("nuScenes tables need images; give the video or the folder, not a list of its frames")
     path, result = folder / "tracks_nuscenes", output.result
-    write_annotated_images(path, _moments(output), result.crs, result.ground, "tracks of skyweave locate")
+    write_annotated_images(path, _frames(output), result.crs, result.ground, "tracks of skyweave locate")
     return [path]
 
 
-def _moments(output: TrackOutput) -> list[list[AnnotatedImage]]:
+def _frames(output: TrackOutput) -> list[list[AnnotatedImage]]:
     """Return the images that are near in time together, at most one of each camera."""
     step = _interval(output)
-    moments: dict[int, dict[str, AnnotatedImage]] = defaultdict(dict)
+    frames: dict[int, dict[str, AnnotatedImage]] = defaultdict(dict)
     for platform in range(len(output.sequences)):
         for image in _images(output, platform):
-            moments[image.time // step].setdefault(image.camera, image)
-    return [list(moments[tick].values()) for tick in sorted(moments)]
+            frames[image.time // step].setdefault(image.camera, image)
+    return [list(frames[tick].values()) for tick in sorted(frames)]
 
 
 def _interval(output: TrackOutput) -> int:

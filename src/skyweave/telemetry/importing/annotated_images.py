@@ -60,20 +60,20 @@ class AnnotatedImage:
 
 
 def write_annotated_images(
-    folder: Path, moments: Sequence[Sequence[AnnotatedImage]], crs: str, ground: Ground, description: str
+    folder: Path, frames: Sequence[Sequence[AnnotatedImage]], crs: str, ground: Ground, description: str
 ) -> None:
     """Write images as a recording; the folder has its name when it is whole.
 
     Args:
         folder: of the recording; one that is there is replaced.
-        moments: images of different cameras that belong together, in order of time.
+        frames: images of different cameras that belong together, in order of time.
         crs: of the map.
         ground: in it.
         description: free text.
     """
-    frames = [_frame(images, ground) for images in moments]
-    names = sorted({one.category for images in moments for image in images for one in image.objects})
-    scene = RecordedScene(SCENE, frames, crs, description, ground=ground)
+    names = sorted({one.category for images in frames for image in images for one in image.objects})
+    recorded = [_frame(images, ground) for images in frames]
+    scene = RecordedScene(SCENE, recorded, crs, description, ground=ground)
     with write_folder_aside(folder) as aside:
         write_scene(aside, scene, names, image_format="jpg")
         finish_recording(aside, folder.name, {SPLIT: [SCENE]})

@@ -192,12 +192,12 @@ class MixedBatches(Dataset[MixedStep]):
         """
         generator = np.random.Generator(np.random.PCG64([self.seed, 0, step, self.rank, self.world_size]))
         images: list[tuple[SourceIndex, int]] = []
-        turns = [(step + number) % period == 0 for number, period in enumerate(self._periods)]
-        counts = _whole_counts(self._expected * self._periods * turns, generator)
+        is_due = [(step + number) % period == 0 for number, period in enumerate(self._periods)]
+        counts = _whole_counts(self._expected * self._periods * is_due, generator)
         for number, (members, count) in enumerate(zip(self.groups.values(), counts, strict=True)):
             period = self._periods[number]
-            turn = (step // period) * self.world_size + self.rank
-            first = turn * math.ceil(self._expected[number] * period)
+            draw = (step // period) * self.world_size + self.rank
+            first = draw * math.ceil(self._expected[number] * period)
             for position in range(first, first + count):
                 images.append(self._image(number, members, position, generator))
         return images

@@ -175,7 +175,7 @@ def test_a_replay_is_scrubbed(tmp_path: Path) -> None:
 
     async def work(browser: Browser) -> None:
         await browser.until("state?.replay && !$('replay').hidden && state.common.length === 1", SECONDS)
-        assert (await browser.run("$('connection').textContent")).startswith("REPLAY")
+        await browser.until("$('connection').textContent.startsWith('REPLAY')", SECONDS)
         await browser.key(" ")
         await browser.until("!state.replay.playing", SECONDS)
         for seconds in (25, 5, 35):

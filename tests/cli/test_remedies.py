@@ -92,6 +92,7 @@ TRIED_ELSEWHERE = {
     "--nodata": "data/test_declarations.py",
     "--port": "fleet/test_fleet_command.py",
     "--poses": "orthomosaic/test_mapping.py",
+    "--save-poses": "fabricated_inputs.py",
     "blocks": "downstream/finetuning/test_run.py",
     "classes": "downstream/labels/test_dataset.py",
     "column": "downstream/labels/test_dataset.py",

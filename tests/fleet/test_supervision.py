@@ -388,3 +388,18 @@ def test_a_long_log_is_begun_anew_while_the_node_goes_on(tmp_path: Path) -> None
     numbers = [int(line[:6]) for line in lines]
     assert numbers == list(range(numbers[0], 1000)) and numbers[0] > 0, "nothing is lost but what is oldest"
     assert len(lines) < 500 and sorted(path.name for path in tmp_path.iterdir()) == ["UAV_1.log", "UAV_1.log.1"]
+
+
+IMPORTING = """
+import subprocess, sys
+code = "import skyweave.fleet.supervisor.parent_watch, time; print('importing', flush=True); time.sleep(300)"
+subprocess.Popen([sys.executable, "-c", code]).wait()
+"""
+
+
+def test_a_fork_server_that_still_imports_ends_with_its_supervisor() -> None:
+    """It went on for twelve seconds, until it had imported all."""
+    with subprocess.Popen([sys.executable, "-c", IMPORTING], stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None and supervisor.stdout.readline() == b"importing\n"
+        supervisor.kill()
+        assert supervisor.stdout.read() == b"", "the other end is closed when it has ended"

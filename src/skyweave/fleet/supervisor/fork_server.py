@@ -5,7 +5,7 @@ import sys
 from multiprocessing import forkserver
 from typing import Any
 
-PRELOADED_MODULES = ["skyweave.fleet.supervisor.preload"]
+PRELOADED_MODULES = ["skyweave.fleet.supervisor.parent_watch", "skyweave.fleet.supervisor.preload"]
 
 
 def process_context() -> Any:

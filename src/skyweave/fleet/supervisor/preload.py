@@ -15,6 +15,7 @@ import skyweave.fleet.sources.recording
 import skyweave.fleet.supervisor.runtime
 import skyweave.perception.weights
 import skyweave.recordings.nuscenes  # noqa: F401
+from skyweave.fleet.supervisor.parent_watch import end_watch
 
 FORK_SERVER = os.getpid()
 
@@ -26,3 +27,4 @@ def end_at_once() -> None:
 
 
 atexit.register(end_at_once)
+end_watch()

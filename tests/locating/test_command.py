@@ -95,7 +95,7 @@ def test_two_drones_share_their_tracks_and_have_files_of_their_own(
         (["--formats", "csv", "video"], "an annotated video needs images"),
         (["--rate", "0"], "--rate 0 must be above 0"),
         (["--min-score", "50"], "--min-score 50 must be between 0 and 1"),
-        (["--classes", "cat"], "has no class 'cat', did you mean 'car'?; it has"),
+        (["--classes", "cat"], "has no class 'cat', did you mean 'car'?; choose among"),
         (["--slice", "640"], "--slice is for a model, and"),
         (["--heading-std", "-3"], "--heading-std -3 must not be negative"),
         (["--telemetry", "log.csv", "log.csv"], "1 videos and 2 logs"),

@@ -54,7 +54,7 @@ def check_classes(chosen: Sequence[str], names: Sequence[str], source: Path) -> 
         if name not in names:
             hint = did_you_mean(name, names)
             raise UnknownNameError(
-                f"{source} has no class {name!r}{hint}; it has {', '.join(filter(None, names)) or 'none'}"
+                f"{source} has no class {name!r}{hint}; choose among {', '.join(filter(None, names)) or 'none'}"
             )
 
 

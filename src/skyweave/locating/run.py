@@ -132,11 +132,12 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
     for number, sequence in enumerate(sequences):
         camera, detector = tracks[number].camera, detectors[number % len(detectors)]
-        notes += detector.check_images(sequence.schedule(), (camera.rows, camera.columns))
+        schedule, times = sequence.schedule(), clock.image_times[number]
+        notes += detector.check_images(schedule, (camera.rows, camera.columns))
+        stamps = np.array([times + round(seconds * NS_PER_S) for _, seconds, _ in schedule], np.int64)
+        _check_overlap(tracks[number], stamps, ground)
         seen = detect_images(sequence, detector, folder / f"boxes-{number + 1}.jsonl", request.resume, progress)
-        times = clock.image_times[number]
         images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
-        _check_overlap(tracks[number], images, ground)
         streams.append(CameraStream(names[number], tracks[number], images, clock.starts[number]))
         notes += logs[number].notes
     result = track_streams(streams, ground, request.config, clock.has_utc, progress)
@@ -146,9 +147,8 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
 
 
-def _check_overlap(track: CameraTrack, images: Sequence[SeenImage], ground: Ground) -> None:
+def _check_overlap(track: CameraTrack, times: np.ndarray, ground: Ground) -> None:
     """Refuse images of another time than the log's, and poses of which none sees the ground."""
-    times = np.array([image.time for image in images], np.int64)
     samples = [sample.state.geometry for sample in track.samples(times) if sample is not None]
     if samples:
         check_ground_in_view(samples, ground, track.poses.source, ANGLE_RULE)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
 
 from skyweave.core.errors import DataError
@@ -171,7 +172,7 @@ def pixel_size(path: str | Path, crs: str) -> float:
     Raises:
         DataError: the raster has no reference system.
     """
-    with rasterio.open(path) as source:
+    with _open_reference(path) as source:
         if source.crs is None:
             raise DataError(f"{path} has no reference system; a reference needs one: georeference it first")
         with WarpedVRT(source, crs=crs) as warped:
@@ -262,7 +263,7 @@ def read_reference(path: str | Path, grid: MapGrid) -> np.ndarray:
     Raises:
         DataError: the raster does not meet the grid.
     """
-    with rasterio.open(path) as source:
+    with _open_reference(path) as source:
         options = {"transform": rasterio.Affine(*grid.affine), "width": grid.columns, "height": grid.rows}
         with WarpedVRT(source, crs=grid.crs, resampling=Resampling.average, **options) as warped:
             bands = list(range(1, min(warped.count, 3) + 1))
@@ -271,6 +272,14 @@ def read_reference(path: str | Path, grid: MapGrid) -> np.ndarray:
     if not np.isfinite(grey).any():
         raise DataError(f"{path} shows nothing of where the pictures were taken; give a reference of that place")
     return np.asarray(grey)
+
+
+def _open_reference(path: str | Path) -> rasterio.DatasetReader:
+    """Open a raster; what GDAL cannot read is named with what helps."""
+    try:
+        return rasterio.open(path)
+    except RasterioIOError as error:
+        raise DataError(f"the reference cannot be read: {error}; give an orthophoto of the place, a GeoTIFF") from None
 
 
 def reference_grid(bounds: Sequence[float], resolution: float, radius: float, crs: str) -> MapGrid:

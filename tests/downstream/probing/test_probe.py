@@ -18,7 +18,7 @@ from skyweave.downstream.baselines.cell_features import random_convolution_maps,
 from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
-from skyweave.downstream.probing.blocks import FeatureBlocks
+from skyweave.downstream.probing.blocks import FeatureBlocks, split_blocks
 from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
 from skyweave.downstream.probing.config import probe_config_from_dict
 from skyweave.downstream.probing.features import Candidate, encode_probe_samples
@@ -434,7 +434,7 @@ def test_with_bands_keeps_what_the_bands_say_beside_the_features(tmp_path: Path)
         backbone.width,
         bands.shape[1],
     )  # one level, the patch embedding, the bands
-    level, stem, kept = values.split()
+    level, stem, kept = split_blocks(values)
     assert np.array_equal(kept, bands)
     assert np.abs(level).max() == np.abs(stem).max() == 0
     rows = {row.name: row.scores["accuracy"].mean for row in run_probe(config, tmp_path, backbone).rows}

@@ -37,13 +37,20 @@ class FeatureBlocks:
     def __len__(self) -> int:
         return len(self.values)
 
-    def split(self) -> list[np.ndarray]:
-        """Return the blocks, (samples, values) each."""
-        return np.split(self.values, np.cumsum(self.widths)[:-1], axis=1)
-
 
 FeatureValues: TypeAlias = np.ndarray | FeatureBlocks
 """(samples, values) of one origin, or blocks of several."""
+
+
+def split_blocks(features: FeatureValues) -> list[np.ndarray]:
+    """Return the blocks, (samples, values) each; the whole as one where there are none.
+
+    Args:
+        features: of one origin or several.
+    """
+    if isinstance(features, FeatureBlocks):
+        return np.split(features.values, np.cumsum(features.widths)[:-1], axis=1)
+    return [features]
 
 
 def count_values(features: FeatureValues) -> int:

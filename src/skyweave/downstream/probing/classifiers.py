@@ -9,7 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.labels.splits import stratified_group_folds
-from skyweave.downstream.probing.blocks import FeatureBlocks, FeatureValues
+from skyweave.downstream.probing.blocks import FeatureValues, split_blocks
 from skyweave.downstream.probing.logistic import fit_logistic
 
 NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
@@ -310,21 +310,14 @@ def standardise(train: FeatureValues, test: FeatureValues) -> tuple[np.ndarray, 
         train: (samples, values), or blocks.
         test: (test samples, values) of the same kind; clipped, since a value far off says nothing.
     """
-    if isinstance(train, FeatureBlocks) and isinstance(test, FeatureBlocks):
-        blocks = [_standardise(a, b) for a, b in zip(train.split(), test.split(), strict=True)]
-    else:
-        blocks = [_standardise(np.asarray(train), np.asarray(test))]
-    blocks = [block for block in blocks if block[0].shape[1]]
-    if not blocks:
+    pairs = [_standardise(a, b) for a, b in zip(split_blocks(train), split_blocks(test), strict=True)]
+    widths = [one.shape[1] for one, _ in pairs]
+    if not any(widths):
         raise DataError("no feature is finite for all samples and differs between them; check weights and images")
-    if len(blocks) == 1:
-        return blocks[0]
-    mean_width = sum(block[0].shape[1] for block in blocks) / len(blocks)
-    scales = [np.float32((mean_width / block[0].shape[1]) ** 0.5) for block in blocks]
-    first, second = (
-        np.concatenate([block[side] * scale for block, scale in zip(blocks, scales, strict=True)], axis=1)
-        for side in (0, 1)
-    )
+    mean_width = sum(widths) / np.count_nonzero(widths)
+    scales = [np.float32((mean_width / max(width, 1)) ** 0.5) for width in widths]
+    scaled = [(one * scale, other * scale) for (one, other), scale in zip(pairs, scales, strict=True)]
+    first, second = (np.concatenate(side, axis=1) for side in zip(*scaled, strict=True))
     return first, second
 
 

@@ -36,12 +36,16 @@ def describe_sentinel1(members: ProductMembers, marker: str) -> Product:
     names = [element.attrib[HREF].removeprefix("./") for element in manifest.iter() if HREF in element.attrib]
     matches = [match for name in names if (match := MEASUREMENT.fullmatch(name))]
     if not matches:
-        other = next((match[1].upper() for name in names if (match := OTHER_MEASUREMENT.match(name))), None)
-        remedy = f"but {other}; download a GRD" if other else "if it is of another satellite, give its folder"
-        raise DataError(f"{label} is of no Sentinel-1 product of detected ground range (GRD), {remedy}")
+        raise DataError(f"{label} is of no Sentinel-1 product of detected ground range (GRD), {_remedy(names)}")
     bands = [_band(members, folder, match) for match in matches if members.has(_join(folder, match[0]))]
     time = next((element.text for element in manifest.iter() if element.tag.endswith("}startTime")), None)
     return Product(tuple(sorted(bands, key=lambda band: band.name, reverse=True)), "sentinel1-grd", time)
+
+
+def _remedy(names: list[str]) -> str:
+    """Return what to do with a product that is no GRD, by the names of its files."""
+    other = next((match[1].upper() for name in names if (match := OTHER_MEASUREMENT.match(name))), None)
+    return f"but {other}; download a GRD" if other else "if it is of another satellite, give its folder"
 
 
 LAYOUT = ProductLayout(r"manifest\.safe", describe_sentinel1)

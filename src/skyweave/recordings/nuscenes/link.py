@@ -246,15 +246,24 @@ def _add_images(root: Path, version: str, samples: dict[str, LinkedSample], omis
                 continue
             if not good.setdefault(calibration.token, _is_camera(calibration)):
                 omissions.add("picture whose calibration holds NaN or no camera matrix", data.token)
-            elif not is_below(data.filename):
-                omissions.add("picture whose file lies outside the recording", data.filename)
-            elif (size := _size(root, data)) is None:
-                omissions.add("picture whose size neither table nor file tells", data.filename)
-            elif not (data.height and data.width) and not _is_centred(calibration, *size):
-                omissions.add("picture smaller than its camera matrix, and no size in its table", data.filename)
-            else:
+            elif (size := _usable_size(root, data, calibration, omissions)) is not None:
                 sample.images.append(LinkedImage(sensor.channel, data, calibration, pose, *size))
     return channels
+
+
+def _usable_size(
+    root: Path, data: SampleDataRow, calibration: CalibratedSensorRow, omissions: _Omissions
+) -> tuple[int, int] | None:
+    """Return the size of a picture; None, and why it is left out, where it cannot be used."""
+    if not is_below(data.filename):
+        omissions.add("picture whose file lies outside the recording", data.filename)
+    elif (size := _size(root, data)) is None:
+        omissions.add("picture whose size neither table nor file tells", data.filename)
+    elif not (data.height and data.width) and not _is_centred(calibration, *size):
+        omissions.add("picture smaller than its camera matrix, and no size in its table", data.filename)
+    else:
+        return size
+    return None
 
 
 def _add_annotations(

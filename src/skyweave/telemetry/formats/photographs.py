@@ -120,7 +120,7 @@ def photograph_samples(photographs: list[Photograph], source: str, notes: list[s
         notes: on how they were read.
     """
     metadata = [photograph.metadata for photograph in photographs]
-    stated = [m.latitude is not None and "position" not in m.contradictions for m in metadata]
+    positions = np.array([_position(one) for one in metadata])
     views = [photograph.camera for photograph in photographs]
     fields_of_view = np.array([(np.nan, np.nan) if view is None else _field_of_view(view) for view in views])
     zoned = all(m.time is not None and m.time.utc_offset is not None for m in metadata)
@@ -129,8 +129,8 @@ def photograph_samples(photographs: list[Photograph], source: str, notes: list[s
         times=np.array([photograph.time for photograph in photographs], np.int64),
         clock="utc" if zoned else "local",
         columns={
-            "latitude": np.array([m.latitude if ok else None for m, ok in zip(metadata, stated, strict=True)], float),
-            "longitude": np.array([m.longitude if ok else None for m, ok in zip(metadata, stated, strict=True)], float),
+            "latitude": positions[:, 0],
+            "longitude": positions[:, 1],
             "horizontal_std": np.array([m.horizontal_accuracy for m in metadata], float),
             "horizontal_fov": fields_of_view[:, 0],
             "vertical_fov": fields_of_view[:, 1],
@@ -143,6 +143,13 @@ def photograph_samples(photographs: list[Photograph], source: str, notes: list[s
         missing=MISSING,
         notes=(*notes, *dict.fromkeys(note for m in metadata for note in m.notes)),
     )
+
+
+def _position(metadata: PhotoMetadata) -> tuple[float, float]:
+    """Return latitude and longitude, NaN where a photograph does not say them or contradicts itself."""
+    if metadata.latitude is None or metadata.longitude is None or "position" in metadata.contradictions:
+        return np.nan, np.nan
+    return metadata.latitude, metadata.longitude
 
 
 def _camera(metadata: PhotoMetadata) -> PinholeCamera | None:

@@ -186,18 +186,8 @@ def read_coco(path: Path) -> ImageLabels:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
         images = {image["id"]: image for image in content["images"]}
-        labels: dict[Any, list[ImageLabel]] = {key: [] for key in images}
-        for annotation in content["annotations"]:
-            if annotation.get("iscrowd"):
-                continue
-            left, top, width, height = (float(value) for value in annotation["bbox"])
-            track = annotation.get("track_id", annotation.get("instance_id", ""))
-            box = _box(left, top, left + width, top + height)
-            labels[annotation["image_id"]].append(
-                ImageLabel(_category(names[annotation["category_id"]]), box, str(track))
-            )
+        labels = _coco_labels(content, images)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} holds no labels of COCO: {type(error).__name__} {error}") from None
     files = {key: str(image["file_name"]) for key, image in images.items() if "file_name" in image}
@@ -208,6 +198,20 @@ def read_coco(path: Path) -> ImageLabels:
         for key, image in images.items()
     }
     return ImageLabels(by_number, {name: labels[key] for key, name in files.items()}, path, sizes)
+
+
+def _coco_labels(content: Any, images: Iterable[Any]) -> dict[Any, list[ImageLabel]]:
+    """Return the labels of each image by its number in the file."""
+    names = {category["id"]: str(category["name"]) for category in content["categories"]}
+    labels: dict[Any, list[ImageLabel]] = {key: [] for key in images}
+    for annotation in content["annotations"]:
+        if annotation.get("iscrowd"):
+            continue
+        left, top, width, height = (float(value) for value in annotation["bbox"])
+        track = annotation.get("track_id", annotation.get("instance_id", ""))
+        box = _box(left, top, left + width, top + height)
+        labels[annotation["image_id"]].append(ImageLabel(_category(names[annotation["category_id"]]), box, str(track)))
+    return labels
 
 
 def read_cvat(path: Path) -> ImageLabels:
@@ -256,16 +260,7 @@ def read_mot(path: Path) -> ImageLabels:
     left_out: dict[int, int] = {}
     for number, cells in _rows(path, ","):
         try:
-            frame, identity = int(float(cells[0])), int(float(cells[1]))
-            left, top, width, height = (float(cell) for cell in cells[2:6])
-            considered = float(cells[6]) != 0 if len(cells) > 6 else True
-            kind = int(float(cells[7])) if len(cells) > 7 else UNKNOWN
-            box = _box(left, top, left + width, top + height)
-            if len(cells) >= VISDRONE_COLUMNS and any(float(cell) != UNKNOWN for cell in cells[7:10]):
-                raise ValueError(
-                    "it has ten columns, and the last three are not -1: VisDrone's classes have other numbers; convert "
-                    "it to COCO, or leave all but seven columns out (`cut -d, -f1-7`)"
-                )
+            frame, identity, box, considered, kind = _mot_row(cells)
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number} is no row of MOT: {error}") from None
         rows = by_number.setdefault(frame - 1, [])
@@ -281,6 +276,20 @@ def read_mot(path: Path) -> ImageLabels:
     return ImageLabels(by_number, path=path, notes=notes)
 
 
+def _mot_row(cells: list[str]) -> tuple[int, int, np.ndarray, bool, int]:
+    """Return frame from 1, identity, box, whether it counts, and class of a row."""
+    left, top, width, height = (float(cell) for cell in cells[2:6])
+    considered = float(cells[6]) != 0 if len(cells) > 6 else True
+    kind = int(float(cells[7])) if len(cells) > 7 else UNKNOWN
+    if len(cells) >= VISDRONE_COLUMNS and any(float(cell) != UNKNOWN for cell in cells[7:10]):
+        raise ValueError(
+            "it has ten columns, and the last three are not -1: VisDrone's classes have other numbers; convert it to "
+            "COCO, or leave all but seven columns out (`cut -d, -f1-7`)"
+        )
+    box = _box(left, top, left + width, top + height)
+    return int(float(cells[0])), int(float(cells[1])), box, considered, kind
+
+
 def read_kitti(path: Path) -> ImageLabels:
     """Read KITTI's labels: a folder with a file an image (detection), or one file of a sequence (tracking).
 
@@ -291,13 +300,7 @@ def read_kitti(path: Path) -> ImageLabels:
         DataError: a line is no object, or the folder holds no files.
     """
     if path.is_dir():
-        files = sorted(path.glob("*.txt"))
-        if not files:
-            raise DataError(f"{path} holds no .txt files of KITTI's labels; name the folder that has them")
-        by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
-        known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
-        numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}
-        return ImageLabels(numbers, known, path)
+        return _read_kitti_folder(path)
     by_number: dict[int, list[ImageLabel]] = {}
     for line, cells in _rows(path, None):
         rows = by_number.setdefault(_whole(cells[0], path, line), [])
@@ -305,6 +308,17 @@ def read_kitti(path: Path) -> ImageLabels:
         if label is not None:
             rows.append(label)
     return ImageLabels(by_number, path=path)
+
+
+def _read_kitti_folder(path: Path) -> ImageLabels:
+    """Read a folder with a file an image."""
+    files = sorted(path.glob("*.txt"))
+    if not files:
+        raise DataError(f"{path} holds no .txt files of KITTI's labels; name the folder that has them")
+    by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
+    known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
+    numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}
+    return ImageLabels(numbers, known, path)
 
 
 def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> ImageLabel | None:

@@ -170,6 +170,15 @@ class MapTracker:
 
     def _predict(self, time: float) -> None:
         """Bring all tracks to a time, and end those that nothing continued."""
+        self._end_tracks(time)
+        seconds = max(time - (time if self._time is None else self._time), 0.0)
+        self._time = time
+        if seconds > 0 and self._tracks:
+            accelerations = np.array([object_class(track.category).acceleration for track in self._tracks])
+            self._states = predict_states(self._states, seconds, accelerations, self._memory(seconds))
+
+    def _end_tracks(self, time: float) -> None:
+        """End the tracks that nothing continued."""
         ages = np.array([time - track.last_time for track in self._tracks])
         allowed = np.array([
             self.config.max_gap if self._is_confirmed(track) else self.config.max_tentative_gap
@@ -181,11 +190,6 @@ class MapTracker:
         ]
         self._tracks = [track for track, lives in zip(self._tracks, alive, strict=True) if lives]
         self._states = self._states.select(np.flatnonzero(alive))
-        seconds = max(time - (time if self._time is None else self._time), 0.0)
-        self._time = time
-        if seconds > 0 and self._tracks:
-            accelerations = np.array([object_class(track.category).acceleration for track in self._tracks])
-            self._states = predict_states(self._states, seconds, accelerations, self._memory(seconds))
 
     def _memory(self, seconds: float) -> np.ndarray:
         """Return the share of each considered error that stays over some seconds: (q,)."""

@@ -117,9 +117,7 @@ def estimate_errors(
     sharp = [_eliminate(seen, seen.noise) for seen in candidates]
     dull = [_eliminate(seen, seen.noise + seen.shared) for seen in candidates]
     step = min((_solve([one], applied) for one in _hypotheses(sharp)), key=lambda errors: _cost(sharp, errors))
-    for _ in range(REFINEMENTS):
-        static = [one.stands_still(step) for one in sharp]
-        step = _solve([one for one, still in zip(sharp, static, strict=True) if still], applied)
+    step, static = _refine(sharp, step, applied)
     chosen = [one for one, still in zip(dull, static, strict=True) if still]
     step = _solve(chosen, applied)
     information = np.eye(len(applied)) + sum(one.information for one in chosen)
@@ -162,6 +160,15 @@ def _hypotheses(reduced: Sequence[_Reduced]) -> list[_Reduced]:
     return sorted(reduced, key=lambda one: -float(np.linalg.slogdet(np.eye(len(one.pull)) + one.information)[1]))[
         :MAX_HYPOTHESES
     ]
+
+
+def _refine(sharp: Sequence[_Reduced], step: np.ndarray, applied: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+    """Return errors from all objects that stand still with them, from a first guess; and which did at last."""
+    static: list[bool] = []
+    for _ in range(REFINEMENTS):
+        static = [one.stands_still(step) for one in sharp]
+        step = _solve([one for one, still in zip(sharp, static, strict=True) if still], applied)
+    return step, static
 
 
 def _solve(reduced: Sequence[_Reduced], applied: np.ndarray) -> np.ndarray:

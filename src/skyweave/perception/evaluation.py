@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.perception.batch import PerceptionBatch, PerceptionSample, collate
 from skyweave.perception.dataset import PerceptionDataset
-from skyweave.perception.heads.base import EvaluatedSample
+from skyweave.perception.heads.base import EvaluatedSample, HeadScores
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import predict
 from skyweave.perception.results import ScenePrediction
@@ -72,13 +72,17 @@ def evaluate(
                 evaluator.add(sample)
         if progress is not None:
             progress(min(start + batch_size, len(numbers)), len(numbers))
-    scores = [evaluator.compute() for evaluator in evaluators]
+    return _join_scores([evaluator.compute() for evaluator in evaluators], novelty, len(numbers))
+
+
+def _join_scores(scores: Sequence[HeadScores], novelty: Sequence[float | None], samples: int) -> PerceptionScores:
+    """Return the scores of all heads as one."""
     values = {name: value for head in scores for name, value in head.values.items()}
     known = [value for value in novelty if value is not None]
     if known:
         values["novelty"] = float(np.median(known))
     notes = [*_unlike_training(np.array(known)), *(note for head in scores for note in head.notes)]
-    return PerceptionScores(values, tuple(dict.fromkeys(notes)), len(numbers))
+    return PerceptionScores(values, tuple(dict.fromkeys(notes)), samples)
 
 
 def _unlike_training(known: np.ndarray) -> list[str]:

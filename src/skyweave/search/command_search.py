@@ -133,6 +133,11 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ConfigError("an image needs --sensor and --unit, as `skyweave embed` does")
     if args.sheet and not args.scene:
         raise ConfigError("--sheet needs --scene SCENE, the raster that the embeddings are of")
+    _check_numbers(args)
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Refuse numbers out of their range."""
     if args.count < 1:
         raise ConfigError(f"--count {args.count}: give 1 or more")
     if not args.spacing >= 0:

@@ -35,6 +35,15 @@ class Stream:
     covariance: np.ndarray | None = None
 
 
+def _stack(values: Sequence[np.ndarray | None], lengths: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of all streams, NaN for those that have none."""
+    parts = [
+        np.full((length, *shape), np.nan) if part is None else np.asarray(part, np.float64)
+        for length, part in zip(lengths, values, strict=True)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, *shape))
+
+
 def join_streams(source: str, clock: ClockName, streams: Sequence[Stream], **about: Any) -> LogSamples:
     """Return the samples of all streams, in order of time.
 
@@ -51,11 +60,7 @@ def join_streams(source: str, clock: ClockName, streams: Sequence[Stream], **abo
     datums = {datum for stream in streams for datum in stream.heights}
 
     def stacked(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> np.ndarray:
-        parts = [
-            np.full((len(stream.times), *shape), np.nan) if part is None else np.asarray(part, np.float64)
-            for stream, part in zip(streams, values, strict=True)
-        ]
-        return np.concatenate(parts)[order] if parts else np.zeros((0, *shape))
+        return _stack(values, [len(stream.times) for stream in streams], shape)[order]
 
     return LogSamples(
         source=source,

@@ -118,13 +118,22 @@ def _preference(item: Any, candidate: tuple[str, int, dict[str, Any], int]) -> t
     return count > 1, distance if isinstance(distance, int | float) else 0, "tiff" not in (asset.media_type or "")
 
 
+def _is_unclear_bit(entry: Any) -> bool:
+    """Return whether a field of bits is a single one that says that there is no clear ground."""
+    return entry.get("length", 1) == 1 and _is_unclear(entry) and "confidence" not in entry.get("name", "")
+
+
+def _join_extensions(asset: Any) -> list[dict[str, Any]]:
+    """Return the bands of an asset by the fields of both extensions of STAC 1.0."""
+    optical, raster = (asset.extra_fields.get(name) or [] for name in ("eo:bands", "raster:bands"))
+    count = max(len(optical), len(raster), 1)
+    padded = [list(entries) + [{}] * (count - len(entries)) for entries in (optical, raster)]
+    return [{**a, **b} for a, b in zip(*padded, strict=True)]
+
+
 def _declared_mask(key: str, classes: Any, bits: Any) -> CloudMask | None:
     values = [entry["value"] for entry in classes or [] if _is_unclear(entry)]
-    numbers = [
-        entry["offset"]
-        for entry in bits or []
-        if entry.get("length", 1) == 1 and _is_unclear(entry) and "confidence" not in entry.get("name", "")
-    ]
+    numbers = [entry["offset"] for entry in bits or [] if _is_unclear_bit(entry)]
     is_cloud_mask = any("cloud" in str(entry.get("name", "")).lower() for entry in [*(classes or []), *(bits or [])])
     return CloudMask(key, tuple(values), tuple(numbers)) if is_cloud_mask and (values or numbers) else None
 
@@ -143,10 +152,7 @@ def _raster_bands(item: Any) -> Iterator[tuple[str, int, dict[str, Any], int]]:
             continue
         bands = asset.extra_fields.get("bands")
         if bands is None:
-            optical, raster = (asset.extra_fields.get(name) or [] for name in ("eo:bands", "raster:bands"))
-            count = max(len(optical), len(raster), 1)
-            padded = [list(entries) + [{}] * (count - len(entries)) for entries in (optical, raster)]
-            bands = [{**a, **b} for a, b in zip(*padded, strict=True)]
+            bands = _join_extensions(asset)
         common = {name: asset.extra_fields[name] for name in COMMON_FIELDS if name in asset.extra_fields}
         for number, band in enumerate(bands or [{}], start=1):
             yield key, number, common | band, max(len(bands), 1)

@@ -83,7 +83,12 @@ def compose_scene(
             target.write(values, window=Window(column, row, columns, rows))
             if progress is not None:
                 progress(number, len(blocks))
-    without = [item.id for item in group.items if mask_clouds and masks[item.id] is None]
+    return _note_unmasked(masks)
+
+
+def _note_unmasked(masks: Mapping[str, CloudMask | None]) -> tuple[str, ...]:
+    """Return what to know of items whose clouds nobody marked."""
+    without = [name for name, mask in masks.items() if mask is None]
     return (f"no cloud mask among the assets of {', '.join(without)}; clouds stay",) if without else ()
 
 

@@ -45,20 +45,25 @@ def read_coco(path: Path) -> BoxFile:
         ) from None
 
 
-def _read(path: Path, images: list[Any], annotations: list[Any], categories: list[Any]) -> BoxFile:
-    names = {int(category["id"]): str(category["name"]) for category in categories}
-    if not categories:
-        names = dict(enumerate(class_names(len(COCO_NAMES) + 11)))
+def _boxes_of_images(annotations: list[Any], names: dict[int, str], declared: bool) -> dict[int, list[Any]]:
+    """Return the boxes of each image by its number in the file."""
     rows: dict[int, list[Any]] = defaultdict(list)
     for annotation in annotations:
         identity = annotation.get("track_id", annotation.get("instance_id"))
         rows[int(annotation["image_id"])].append((
             _box(annotation),
             float(annotation.get("score", 1.0)),
-            _category(names, int(annotation["category_id"]), bool(categories)),
+            _category(names, int(annotation["category_id"]), declared),
             None if identity is None else str(identity),
         ))  # fmt: skip
-    boxes = gather_boxes(rows)
+    return rows
+
+
+def _read(path: Path, images: list[Any], annotations: list[Any], categories: list[Any]) -> BoxFile:
+    names = {int(category["id"]): str(category["name"]) for category in categories}
+    if not categories:
+        names = dict(enumerate(class_names(len(COCO_NAMES) + 11)))
+    boxes = gather_boxes(_boxes_of_images(annotations, names, bool(categories)))
     numbers, counted = _frame_numbers(images)
     stated = {int(image["id"]): str(image["file_name"]) for image in images if "file_name" in image}
     return BoxFile(

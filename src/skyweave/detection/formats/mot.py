@@ -51,10 +51,15 @@ def read_visdrone(path: Path) -> BoxFile:
     return _read(path, _parse_visdrone, "VisDrone")
 
 
+def _split(line: str) -> list[str]:
+    """Return the cells of a line, whatever parts them."""
+    return line.replace(";", ",").split(",") if "," in line or ";" in line else line.split()
+
+
 def _read(path: Path, parse: Callable[[Sequence[float]], Row | str | None], name: str) -> BoxFile:
     rows: dict[int, list[Any]] = defaultdict(list)
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        cells = line.replace(";", ",").split(",") if "," in line or ";" in line else line.split()
+        cells = _split(line)
         if not line.strip() or (number == 1 and not _is_number(cells[0])):
             continue
         row = parse(_numbers(cells, path, number))

@@ -87,11 +87,15 @@ def _check_item(item: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     if not isinstance(assets, Mapping) or ASSET_KEY not in assets:
         yield Finding("error", "assets", f"have no `{ASSET_KEY}`", f"name the asset of the file `{ASSET_KEY}`")
         return
+    yield from _find_misplaced(assets)
+    yield from _check_asset(assets[ASSET_KEY], path)
+
+
+def _find_misplaced(assets: Mapping[str, Any]) -> Iterator[Finding]:
     for name, asset in assets.items():
         unknown = [key for key in asset if key.startswith("emb:")] if isinstance(asset, Mapping) else []
         for key in unknown:
             yield Finding("error", f"assets.{name}.{key}", "has no place there", "move it into the item's properties")
-    yield from _check_asset(assets[ASSET_KEY], path)
 
 
 def _recommend(properties: Mapping[str, Any]) -> Iterator[Finding]:

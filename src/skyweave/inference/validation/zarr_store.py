@@ -113,6 +113,10 @@ def _check_array(name: str, array: Any, attributes: Mapping[str, Any]) -> Iterat
         yield Finding("error", "geoemb:dimensions", f"is {declared}, and {name} has {length}", f"write {length}")
     if dtype is not None and "embedding" in (dimensions or ()) and str(array.dtype) != dtype:
         yield Finding("error", "geoemb:data_type", f"is {dtype}, and {name} has {array.dtype}", f"write {array.dtype}")
+    yield from _check_chunks(name, array)
+
+
+def _check_chunks(name: str, array: Any) -> Iterator[Finding]:
     if array.shards is None:
         yield Finding("warning", name, "is not sharded: one file a chunk", "write it with shards of some dozen chunks")
     if math.prod(array.chunks) * array.dtype.itemsize >= MAX_CHUNK_BYTES:

@@ -122,13 +122,8 @@ def misb_samples(packets: Iterable[KlvPacket], source: str) -> LogSamples:
     Raises:
         DataError: none holds a set of ST 0601 with a time.
     """
-    sets, unsound, others = _read_sets(packets)
-    notes = [f"{len(unsound)} sets of KLV with a wrong checksum are left out"] if unsound else []
-    if not sets and unsound:  # of an encoder that counts otherwise, not of a damaged file
-        sets, notes = (
-            unsound,
-            [f"the checksums of all {len(unsound)} sets of KLV are wrong: they are used all the same"],
-        )
+    sound, unsound, others = _read_sets(packets)
+    sets, notes = _choose_sets(sound, unsound)
     on_video = any(time is not None for time, _ in sets)
     rows = [(time if on_video else _stamp(items), items) for time, items in sets]
     timed = [(time, items) for time, items in rows if time is not None]
@@ -165,6 +160,13 @@ def _read_sets(packets: Iterable[KlvPacket]) -> tuple[list[TimedSet], list[Timed
             else:
                 (sets if checksum_holds(whole) else unsound).append((packet.time, parse_local_set(value)))
     return sets, unsound, others
+
+
+def _choose_sets(sound: list[TimedSet], unsound: list[TimedSet]) -> tuple[list[TimedSet], list[str]]:
+    """Return the sets that are used, and what to note on their checksums."""
+    if not sound and unsound:  # of an encoder that counts otherwise, not of a damaged file
+        return unsound, [f"the checksums of all {len(unsound)} sets of KLV are wrong: they are used all the same"]
+    return sound, [f"{len(unsound)} sets of KLV with a wrong checksum are left out"] if unsound else []
 
 
 def _is_uas(key: bytes) -> bool:

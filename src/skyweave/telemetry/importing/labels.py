@@ -103,6 +103,19 @@ class ImageLabels:
         """
         return self._named.find(name) if name and self._named else self.by_number.get(number)
 
+    def _check_names(self, names: Sequence[str]) -> list[str]:
+        """Refuse labels of other images than these; return what to note on how they are known."""
+        if self._named and any(names):
+            self._named.unmatched(names)
+        elif self.by_number and not set(self.by_number) & set(range(len(names))):
+            raise DataError(
+                f"{self.path} has labels of images {min(self.by_number)} to {max(self.by_number)}, counted from 0, and "
+                f"there are {len(names)} images; give the images that it is of"
+            )
+        elif self.by_name and not any(names):
+            return [f"{self.path.name}: images are known by the numbers in their names, counted from 0"]
+        return []
+
     def check_images(self, names: Sequence[str], size: tuple[int, int]) -> list[str]:
         """Return what to note on the labels of a camera's images.
 
@@ -113,16 +126,7 @@ class ImageLabels:
         Raises:
             DataError: labels of other images, of images of another size, or outside of them.
         """
-        notes = list(self.notes)
-        if self._named and any(names):
-            self._named.unmatched(names)
-        elif self.by_number and not set(self.by_number) & set(range(len(names))):
-            raise DataError(
-                f"{self.path} has labels of images {min(self.by_number)} to {max(self.by_number)}, counted from 0, and "
-                f"there are {len(names)} images; give the images that it is of"
-            )
-        elif self.by_name and not any(names):
-            notes.append(f"{self.path.name}: images are known by the numbers in their names, counted from 0")
+        notes = [*self.notes, *self._check_names(names)]
         for name, stated in self.sizes.items():
             check_stated_size(stated, size, f"{self.path}: {name}")
         labelled = {f"image {number}": rows for number, rows in self.by_number.items()} | dict(self.by_name)

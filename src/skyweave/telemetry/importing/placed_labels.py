@@ -103,6 +103,16 @@ def place_labels(
     return _with_motion(placed, keyframes, stated, ground)
 
 
+def _distance_to_others(candidate: GroundObject, kept: Sequence[GroundObject]) -> float:
+    """Return metres to the nearest object of its category that another platform sees, infinite where there is none."""
+    distances = [
+        float(np.linalg.norm(candidate.centre[:2] - other.centre[:2]))
+        for other in kept
+        if other.category == candidate.category and _platform(other) != _platform(candidate)
+    ]
+    return min(distances, default=np.inf)
+
+
 def merge_objects(objects: Sequence[GroundObject]) -> Annotations:
     """Return the annotations of one moment; what two cameras see at one place is one object.
 
@@ -111,12 +121,7 @@ def merge_objects(objects: Sequence[GroundObject]) -> Annotations:
     """
     kept: list[GroundObject] = []
     for candidate in objects:
-        distances = [
-            np.linalg.norm(candidate.centre[:2] - other.centre[:2])
-            for other in kept
-            if other.category == candidate.category and _platform(other) != _platform(candidate)
-        ]
-        if min(distances, default=np.inf) > max(MERGE_SHARE * candidate.size[0], MIN_MERGE_M):
+        if _distance_to_others(candidate, kept) > max(MERGE_SHARE * candidate.size[0], MIN_MERGE_M):
             kept.append(candidate)
     boxes = Boxes(
         np.array([one.centre for one in kept]),

@@ -20,7 +20,7 @@ from skyweave.recordings.nuscenes import finish_recording, write_scene
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.telemetry.flight_ground import read_flight_ground
 from skyweave.telemetry.importing.camera import ImportedCamera, open_camera
-from skyweave.telemetry.importing.config import ImportConfig
+from skyweave.telemetry.importing.config import CameraImportConfig, ImportConfig
 from skyweave.telemetry.importing.images import TimedImages, frame_number
 from skyweave.telemetry.importing.labels import ImageLabels, read_labels
 from skyweave.telemetry.importing.placed_labels import GroundObject, Keyframe, merge_objects, place_labels
@@ -70,10 +70,7 @@ def import_scene(
         FileNotFoundError: images, a log or labels are not there.
         DataError: a log lacks what nobody supplies, cameras share no clock, or no image has a pose.
     """
-    labels = {
-        camera.platform: None if camera.labels is None else read_labels(Path(camera.labels), camera.labels_format)
-        for camera in config.cameras
-    }
+    labels = {camera.platform: _read_labels(camera) for camera in config.cameras}
     estimate, with_elevation = config.align, config.elevation is not None
     cameras = [open_camera(camera, with_elevation=with_elevation, estimate=estimate) for camera in config.cameras]
     crs = flight_crs(cameras[0].poses)
@@ -93,8 +90,15 @@ def import_scene(
     captures = {
         camera.config.platform: sum(camera.config.platform in frame.captures for frame in frames) for camera in cameras
     }
-    objects = sum(len(frame.annotations.boxes) for frame in frames if frame.annotations)
-    return ImportReport(tables, len(frames), captures, objects, by_platform)
+    return ImportReport(tables, len(frames), captures, _count_objects(frames), by_platform)
+
+
+def _count_objects(frames: Sequence[Frame]) -> int:
+    return sum(len(frame.annotations.boxes) for frame in frames if frame.annotations)
+
+
+def _read_labels(camera: CameraImportConfig) -> ImageLabels | None:
+    return None if camera.labels is None else read_labels(Path(camera.labels), camera.labels_format)
 
 
 def _check_labels(camera: ImportedCamera, labels: ImageLabels | None) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from skyweave.downstream.finetuning.benchmark.config import BenchmarkConfig
-    from skyweave.downstream.finetuning.benchmark.table import BenchmarkRow
+    from skyweave.downstream.finetuning.benchmark.table import BenchmarkRow, PublishedRow
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -175,9 +175,13 @@ def make_table(rows: "list[BenchmarkRow]") -> "Table":
         table.add_row(*cells, style="bold" if row.lead is not None else None)
     for other in published_rows():
         if task in other.scores and other.fraction in fractions and rows[0].published:
-            name = f"{other.row} ({other.how}{'' if other.read else ', recalled'})"
-            table.add_row(f"{other.fraction:.0%}", name, f"{other.scores[task]:.3f}", style="dim")
+            table.add_row(*_published_cells(other, task), style="dim")
     return table
+
+
+def _published_cells(row: "PublishedRow", task: str) -> tuple[str, str, str]:
+    name = f"{row.row} ({row.how}{'' if row.read else ', recalled'})"
+    return f"{row.fraction:.0%}", name, f"{row.scores[task]:.3f}"
 
 
 def _measured_cells(row: "BenchmarkRow", is_best: bool) -> list[str]:

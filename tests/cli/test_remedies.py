@@ -93,8 +93,10 @@ TRIED_ELSEWHERE = {
     "--port": "fleet/test_fleet_command.py",
     "--poses": "orthomosaic/test_mapping.py",
     "--save-poses": "fabricated_inputs.py",
+    "backbone": "pretraining/test_train.py",
     "blocks": "downstream/finetuning/test_run.py",
     "classes": "downstream/labels/test_dataset.py",
+    "clouds": "data/test_products.py",
     "column": "downstream/labels/test_dataset.py",
     "crs": "inference/test_parts.py",
     "cut -d, -f1-7": "detection/test_formats.py",
@@ -117,7 +119,7 @@ TRIED_ELSEWHERE = {
 OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
-    "--count", "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers",
+    "--count", "--offset", "--opset", "--ray", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers",
     "bands", "ground", "ignore",
     "inspect", "limits", "nan", "none", "second",
 }  # fmt: skip
@@ -220,7 +222,7 @@ def test_extras_that_are_to_be_installed_bring_what_is_missing() -> None:
         "sklearn": "scikit-learn", "PIL": "pillow", "rerun": "rerun-sdk", "zenoh": "eclipse-zenoh",
         "prometheus_client": "prometheus-client", "mcap_protobuf": "mcap-protobuf-support",
         "foxglove_schemas_protobuf": "foxglove-schemas-protobuf", "rio_cogeo": "rio-cogeo",
-        "pystac_client": "pystac-client", "odc": "odc-stac",
+        "pystac_client": "pystac-client", "odc": "odc-stac", "rio_tiler": "rio-tiler",
     }  # fmt: skip
     for library, extra in cli.EXTRAS.items():
         packages = [re.split(r"[\[<>=!~ ;]", package)[0].lower() for package in extras[extra]]

@@ -106,6 +106,7 @@ def test_clouds_need_a_product_that_classes_its_pixels(tmp_path) -> None:
     product = write_sentinel2(tmp_path, "1C")
     with pytest.raises(DataError, match="without a classification"):
         read_observation(product, L1C, unit="file", nodata="clouds")
+    assert read_observation(product, L1C, unit="file", nodata="file").valid.any()  # the message's remedy
     (file,) = product.rglob("*_B02.jp2")
     with pytest.raises(DataError, match="no product"):
         read_observation(file, L1C, unit="dn_offset1000", bands=["B02"], nodata=["file", "clouds"])

@@ -86,9 +86,9 @@ def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
     """Raise an error for the numbers of an image of another size, or of another distortion."""
     u, v = camera.intrinsics[:2, 2]
     off_centre = max(abs(u / camera.columns - 0.5), abs(v / camera.rows - 0.5))
-    check_camera(camera, "CameraInfo")
-    if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
+    if max(across, down) > 1 and MAX_OFF_CENTRE < off_centre < 0.5:
         raise DataError(
             f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
             "driver must give K at the full resolution, or a binning of 0"
         )
+    check_camera(camera, "CameraInfo")

@@ -28,17 +28,17 @@ def check_camera(camera: PinholeCamera, source: str) -> None:
     (focal, _, u), (_, _, v), _ = camera.intrinsics.tolist()
     size = f"{camera.columns} x {camera.rows}"
     across, down = u / camera.columns - 0.5, v / camera.rows - 0.5
-    where = "outside its image" if max(abs(across), abs(down)) >= 0.5 else "far from the middle of its image"
-    if max(abs(across), abs(down)) >= 0.5 or min(across, down) > MAX_OFF_CENTRE or max(across, down) < -MAX_OFF_CENTRE:
-        raise DataError(
-            f"the principal point of {source}, {u:g} and {v:g}, lies {where} of {size}: its matrix is of another size; "
-            "give it for this one, in pixels"
-        )
+    point = f"the principal point of {source}, {u:g} and {v:g}, lies"
+    remedy = f"of {size}: its matrix is of another size; give it for this one, in pixels"
+    if max(abs(across), abs(down)) >= 0.5:
+        raise DataError(f"{point} outside its image {remedy}")
     if not MIN_FOCAL_SHARE <= focal / camera.columns <= MAX_FOCAL_SHARE:
         raise DataError(
             f"the focal length of {source}, {focal:g} pixels, is none of an image of {size}; give it in pixels, and "
             "angles in degrees"
         )
+    if min(across, down) > MAX_OFF_CENTRE or max(across, down) < -MAX_OFF_CENTRE:
+        raise DataError(f"{point} far from the middle of its image {remedy}")
     rays = camera.rays(camera.pixel_centres(RAY_SAMPLES, RAY_SAMPLES))
     if np.isnan(rays[..., 0]).mean() > MAX_FOLDED_SHARE:
         raise DataError(

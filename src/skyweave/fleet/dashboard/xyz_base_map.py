@@ -122,7 +122,9 @@ def _folder_template(folder: Path) -> str:
     for file in sorted(folder.glob("[0-9]*/[0-9]*/[0-9]*")):
         if file.suffix in SUFFIXES:
             return f"{folder}/{{z}}/{{x}}/{{y}}{file.suffix}"
-    raise FleetError(f"{folder} holds no tiles {{z}}/{{x}}/{{y}}.png; gdal2tiles --xyz writes such a folder")
+    raise FleetError(
+        f"{folder} holds no tiles {{z}}/{{x}}/{{y}}.png; gdal2tiles writes such a folder with its option for XYZ"
+    )
 
 
 def _deepest_zoom(template: str) -> int:

@@ -285,7 +285,7 @@ def test_tracks_keep_their_identity_whoever_sees_them(
                 both = first.keys() & then.keys()
                 changed += [(name, after, car) for car in both if first[car] != then[car]]
                 followed += len(both)
-    # One moment that a loaded machine misses changes some of them in all nodes at once; identities by chance nearly all.
+    # A moment that a loaded machine misses changes some in all nodes at once; identities by chance nearly all.
     assert followed >= 10 and len(changed) <= 0.25 * followed, (followed, changed)
 
 

@@ -173,12 +173,8 @@ class SpectralTokenizer(Tokenizer):
 
     @torch.no_grad()
     def scale_initial_kernel(self) -> None:
-        """Give the kernel the weights that are read as ordinary ones: only the steps of training differ.
-
-        A network that starts with 12 times the differences between pixels sees the speckle of radar and little else.
-        """
-        kernel = self.proj.weight.view(self.width, 2 * self.mixes, -1)
-        kernel.copy_(_with_contrast(kernel, 1 / self.conditioning.pixel_contrast, -1) / self.conditioning.kernel_scale)
+        """Make the kernel's weights larger by as much as reading them makes them smaller."""
+        self.proj.weight.div_(self.conditioning.kernel_scale)
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
         """Return the tokens of patches.

@@ -1,6 +1,6 @@
 """An archive of small scenes, some of them hostile: whether each is delivered once, and what a scene costs.
 
-    python benchmarks/archive.py --scenes 1000 --json results/backbone/archive.json
+    python benchmarks/archive.py --scenes 1000 --json runs/archive.json
     python benchmarks/archive.py --scenes 1000 --ray local
 
 One scene in a hundred is hostile: cut off, empty, no raster, of other bands, or gone. The command is killed after a

@@ -1,4 +1,4 @@
-"""SIGKILL at random instants: of nodes, of the process they are forked from, of the supervisor, of a recorder.
+"""SIGKILL at random instants: of nodes, of the processes they are forked from, of the supervisor, of a recorder.
 
     OMP_NUM_THREADS=1 python benchmarks/chaos_kill.py --kills 500 --json results/chaos_kill.json
 
@@ -52,6 +52,7 @@ class Fleet:
         content = {"name": "kills", "platforms": list(NAMES), "port": port, "state": state, "node": node}
         self.file.write_text(yaml.safe_dump(content))
         self.up()
+        self.processor_seconds: list[float] = []  # of nodes that were killed, until they publish again
         self.last_scene = dict.fromkeys(NAMES, 0.0)  # monotonic seconds
         self.client = FleetClient("kills", [f"tcp/127.0.0.1:{port + number}" for number in range(len(NAMES))])
         threading.Thread(target=self._listen, daemon=True).start()
@@ -63,9 +64,11 @@ class Fleet:
         return fleet_state(self.folder / "state")
 
     def processes(self) -> list[psutil.Process]:
-        """The supervisor and all processes below it."""
+        """The supervisor and all processes of its session: those whose parent was killed, too."""
         supervisor = psutil.Process(self.state()["supervisor"])
-        return [supervisor, *supervisor.children(recursive=True)]
+        session = os.getsid(supervisor.pid)
+        others = [process for process in psutil.process_iter() if process.pid != supervisor.pid]
+        return [supervisor, *(process for process in others if session_of(process.pid) == session)]
 
     def wait_for_scenes(self, since: float) -> float:
         """Return the seconds until every platform has published a scene after a time."""
@@ -92,6 +95,13 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
+def session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,16 +113,21 @@ def is_free(port: int) -> bool:
 
 
 def kill_node(fleet: Fleet, generator: random.Random) -> float:
-    pid = fleet.state()["nodes"][generator.choice(NAMES)]["pid"]
+    name = generator.choice(NAMES)
+    pid = fleet.state()["nodes"][name]["pid"]
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    return fleet.wait_for_scenes(killed)
+    seconds = fleet.wait_for_scenes(killed)
+    wait_until(lambda: fleet.state()["nodes"][name]["pid"] not in (pid, None), "the state names the new process")
+    used = psutil.Process(fleet.state()["nodes"][name]["pid"]).cpu_times()
+    fleet.processor_seconds.append(used.user + used.system)
+    return seconds
 
 
 def kill_fork_server(fleet: Fleet, generator: random.Random) -> float:
     nodes = {node["pid"] for node in fleet.state()["nodes"].values()}
     others = [process for process in fleet.processes()[1:] if process.pid not in nodes and not is_gone(process)]
-    server = next(process for process in others if "forkserver" in str(process.cmdline()))
+    server = generator.choice([process for process in others if "forkserver" in str(process.cmdline())])
     killed = time.monotonic()
     server.kill()
     time.sleep(1.0)  # nodes are to go on, and are not to be started again a little later
@@ -171,7 +186,8 @@ def measure(kills: int, port: int, only: list[str] | None = None) -> list[dict[s
         finally:
             fleet.client.close()
             subprocess.run([*SKYWEAVE, "fleet", "down", fleet.file], check=False)
-    return [{"killed": name, "seconds": times, "faults": faults[name]} for name, times in seconds.items()]
+    rows = [{"killed": name, "seconds": times, "faults": faults[name]} for name, times in seconds.items()]
+    return [{**row, "processor_seconds": fleet.processor_seconds} if row["killed"] == "node" else row for row in rows]
 
 
 def main() -> None:
@@ -188,6 +204,8 @@ def main() -> None:
             f"{row['killed']}: {len(row['seconds'])} times; seconds: median {statistics.median(times):.2f}, most "
             f"{max(times):.2f}; failed: {len(row['faults'])} {row['faults'][:3]}"
         )
+    for used in filter(None, (row.get("processor_seconds") for row in rows)):
+        print(f"processor time of a node until then: median {statistics.median(used):.2f} s, most {max(used):.2f} s")
     if args.json:
         args.json.write_text(json.dumps({"kills": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
     sys.exit(any(row["faults"] for row in rows))

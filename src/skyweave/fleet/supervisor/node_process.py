@@ -13,7 +13,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from skyweave.fleet.supervisor.fork_server import preload_libraries
 from skyweave.fleet.supervisor.process import MAX_LOG_BYTES, start_process
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
@@ -128,13 +127,10 @@ class NodeProcess:
         return any(event & select.POLLHUP for _, event in poller.poll(0))
 
     def _note_loss(self, process: BaseProcess, on_event: EventCallback) -> None:
-        """Note that the fork server has ended; the node goes on, and another server is made ready for the next one."""
-        if process.is_alive():
-            return
-        if not self._is_lost:
+        """Note that the fork server has ended; the node goes on."""
+        if not self._is_lost and not process.is_alive():
             on_event(f"{self.name} goes on without the process that it was forked from")
-        self._is_lost = True
-        preload_libraries()  # again and again: this server may be killed, too, before the node is started anew
+            self._is_lost = True
 
     def _check_progress(self, process: BaseProcess, now: float, on_event: EventCallback) -> None:
         age = now - self._started_at

@@ -12,6 +12,7 @@ import yaml
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.supervisor.fork_server import keep_ready
 from skyweave.fleet.supervisor.node_contents import node_contents
 from skyweave.fleet.supervisor.node_process import EventCallback, NodeProcess
 from skyweave.fleet.supervisor.state import StateFile, take_lock
@@ -61,6 +62,7 @@ class Supervisor:
             while not stop.is_set():
                 for process in self.processes:
                     process.supervise(report)
+                keep_ready()
                 self._write_state()
                 self._wait(stop)
         finally:

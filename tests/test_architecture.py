@@ -20,7 +20,7 @@ ROOMS: list[set[str]] = [
     {"backbone", "inference"},
     {"pretraining", "downstream"},
     {"mapping", "orthomosaic"},
-    {"perception", "locating"},
+    {"perception", "locating", "rigs"},
     {"collaboration"},
     {"fleet"},
     {"embedding"},
@@ -41,7 +41,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.inference.scene_arguments",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"core", "wire", "recordings", "telemetry", "detection", "locating"}  # importable without torch
+LIGHT = {"core", "wire", "recordings", "telemetry", "detection", "locating", "rigs"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

@@ -42,15 +42,22 @@ def test_tracks_lie_where_the_objects_are(
         assert distance < 3 * feature["properties"]["ellipse_semi_major"][-1]
 
 
-def test_a_run_that_was_stopped_goes_on(flight: dict[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    assert run(flight, folder, "--formats", "csv") == 0
-    whole = (folder / "tracks.csv").read_text()
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, whole = tmp_path / "out", tmp_path / "whole"
+    for output in (folder, whole):
+        assert run(flight, output, "--formats", "csv", "geojson", "mot") == 0
     boxes = (folder / "boxes-1.jsonl").read_text().splitlines(keepends=True)
-    (folder / "boxes-1.jsonl").write_text("".join(boxes[:4]) + boxes[4][:30])
+    (folder / "boxes-1.jsonl").write_text("".join(boxes[:4]) + boxes[4][:30])  # as a kill leaves it
+    (folder / "tracks.csv").unlink()
     flight["boxes"].write_text("".join(flight["boxes"].read_text().splitlines(keepends=True)[4:]))  # the first are gone
-    assert run(flight, folder, "--formats", "csv", "--resume") == 0
-    assert (folder / "tracks.csv").read_text() == whole
+    assert run(flight, folder, "--formats", "csv", "geojson", "mot", "--resume") == 0
+    names = sorted(path.name for path in whole.iterdir())
+    assert names == sorted(path.name for path in folder.iterdir())
+    assert all((folder / name).read_bytes() == (whole / name).read_bytes() for name in names)
+    assert run(flight, folder, "--formats", "csv", "--resume", "--min-score", "0.9") == 2
+    assert "start anew without --resume" in capsys.readouterr().err
 
 
 def test_two_drones_share_their_tracks_and_have_files_of_their_own(

@@ -1,6 +1,9 @@
 """Videos and logs to recordings: the command as a user types it, held against the flight that was rendered."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import camera_angles
 from skyweave.core.geometry.geodesy import unproject_lon_lat
 from skyweave.recordings import RecordedScene, load_recording
+from waiting import until
 
 FLIGHT = Flight(seconds=8.0, delay=0.6, boresight=(0.02, -0.03, 0.01), car=True)
 
@@ -191,3 +195,39 @@ def test_a_log_on_another_clock_needs_the_start_of_the_video(folder: Path, capsy
     options = ["--telemetry", str(folder / "utc.csv"), "--no-alignment", "--interval", "2"]
     assert "clock of its own (utc)" in refused(folder, capsys, *options, "--fov", "70")
     assert run(folder, capsys, *options, "--start", "2026-11-30T14:00:01")["frames"] == 4
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_import_that_was_killed_goes_on_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    arguments = ["import", str(folder / "a.mp4"), "--telemetry", str(folder / "a.srt"), "--fov", "70"]
+    arguments += ["--no-alignment", "--interval", "0.2", "--png"]
+    killed, whole = tmp_path / "killed" / "a", tmp_path / "whole" / "a"
+    journal = killed / "fragments" / "scene-1.captures.jsonl"
+
+    def lines() -> int:
+        return len(journal.read_bytes().splitlines()) if journal.exists() else 0
+
+    process = subprocess.Popen([sys.executable, "-m", "skyweave", *arguments, "-o", str(killed)])
+    until(lambda: lines() >= 3, seconds=90)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    first = sorted((killed / "samples").rglob("*.png"))[0]
+    written = first.stat().st_mtime_ns
+    assert main([*arguments, "-o", str(whole)]) == 0
+    assert main([*arguments, "-o", str(killed), "--resume"]) == 0
+    assert first.stat().st_mtime_ns == written  # it was reused
+    assert files_of(killed) == files_of(whole)
+
+
+def test_an_import_of_other_options_is_not_gone_on_with(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "a" / "fragments" / "scene-1.captures.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"image": "samples/UAV_1/a.jpg", "made_from": "others"}\n')
+    arguments = ["import", str(folder / "a.mp4"), "--telemetry", str(folder / "a.srt"), "--fov", "70", "--resume"]
+    assert main([*arguments, "--no-alignment", "-o", str(tmp_path / "a")]) == 2
+    assert "start anew without --resume" in capsys.readouterr().err

@@ -42,6 +42,7 @@ COMMANDS = {  # command: its module, a line of help
     "download": ("skyweave.downstream.geobench.command_download", "fetch a published benchmark"),
     "export": ("skyweave.interop.command_export", "a model for one sensor as ONNX or torch.export"),
     "orthomosaic": ("skyweave.orthomosaic.command_orthomosaic", "photographs from the air to a mosaic"),
+    "align": ("skyweave.rigs.command_align", "bands of a drone's rig to one stack"),
     "locate": ("skyweave.locating.command_locate", "what a drone sees, as tracks on the map"),
     "import": ("skyweave.telemetry.command_import", "a flight's video and log to a recording"),
     "simulate": ("skyweave.simulator.command_simulate", "record a simulated world"),

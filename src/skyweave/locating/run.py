@@ -10,6 +10,7 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.core.line_journal import LineJournal, fingerprint_of
 from skyweave.core.progress import ReportProgress
 from skyweave.detection.onnx_detector import DetectorConfig
 from skyweave.locating.camera_track import CameraTrack
@@ -136,7 +137,8 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
         notes += detector.check_images(schedule, (camera.rows, camera.columns))
         stamps = np.array([times + round(seconds * NS_PER_S) for _, seconds, _ in schedule], np.int64)
         _check_overlap(tracks[number], stamps, ground)
-        seen = detect_images(sequence, detector, folder / f"boxes-{number + 1}.jsonl", request.resume, progress)
+        journal = LineJournal(folder / f"boxes-{number + 1}.jsonl", _made_from(request, number), request.resume)
+        seen = detect_images(sequence, detector, journal, progress)
         images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
         streams.append(CameraStream(names[number], tracks[number], images, clock.starts[number]))
         notes += logs[number].notes
@@ -145,6 +147,14 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     output = TrackOutput(result, tables, sequences, shapes)
     files = [path for write in writers for path in write(output, folder)]
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
+
+
+def _made_from(request: LocateRequest, number: int) -> str:
+    """What the boxes of a camera depend on: its images, and the model with its options."""
+    detector = request.detectors[number % len(request.detectors)]
+    model = detector if detector.suffix == ".onnx" else None
+    options = f"{request.detector} {request.rate} {request.boxes_format} {detector.name}"
+    return fingerprint_of(options, [request.images[number], model, request.detector.names])
 
 
 def _check_overlap(track: CameraTrack, times: np.ndarray, ground: Ground) -> None:

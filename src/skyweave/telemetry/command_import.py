@@ -72,6 +72,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     labels = parser.add_argument_group("labels")
     labels.add_argument("--labels", metavar="FILE", help="of the images: COCO, CVAT, MOT or KITTI")
     labels.add_argument("--labels-format", metavar="NAME", help="coco, cvat, mot or kitti (default: by its look)")
+    parser.add_argument("--resume", action="store_true", help="keep the images that an earlier run has written")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -141,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
                 show,
             )
         else:
-            report = import_scene(_config(args), folder, image_format, show)
+            report = import_scene(_config(args), folder, image_format, show, args.resume)
     print(json.dumps(_summary(report, folder)) if args.json else _lines(report, folder))
     return 0
 
@@ -153,7 +154,7 @@ def _image_format(args: argparse.Namespace) -> "Literal['png', 'jpg']":
 def _refuse_options(args: argparse.Namespace, layout: str) -> None:
     """Refuse options of flights for a recording that says all of itself."""
     options = [option for option in (*CAMERA_OPTIONS, *SCENE_OPTIONS) if option != "split"]
-    given = next((option for option in options if getattr(args, option) is not None), None)
+    given = next((option for option in options if getattr(args, option) is not None), "resume" if args.resume else None)
     if given is not None:
         raise ConfigError(
             f"{args.images} is laid out as {layout}, which says it: take --{given.replace('_', '-')} away"

@@ -23,6 +23,7 @@ from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.description import sensor_to_dict
 from skyweave.recordings.nuscenes import rasters
+from skyweave.recordings.nuscenes.capture_journal import CaptureJournal, Written
 from skyweave.recordings.nuscenes.categories import table_name
 from skyweave.recordings.nuscenes.maps import write_maps
 from skyweave.recordings.nuscenes.rows import SceneRows, fixed_rows
@@ -63,6 +64,7 @@ def write_scene(
     *,
     image_format: ImageFormat = "png",
     fingerprint: str = "",
+    journal: CaptureJournal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """One scene: its images, what is known of their pixels, and its part of the tables, the last of all files.
@@ -74,6 +76,7 @@ def write_scene(
         image_format: ``png`` is exact, ``jpg`` a fifth of its size. Anything but three 8-bit bands is stored exactly
             beside the image, which is then a preview.
         fingerprint: of what the scene was made from, for `scene_is_written`.
+        journal: of images that an earlier run has written, which are kept; of scenes without truth about their pixels.
         progress: called with frames done and all frames.
 
     Returns:
@@ -98,7 +101,13 @@ def write_scene(
             stem = f"{scene.name}__{channel}__{number:05d}"
             image = f"samples/{channel}/{stem}.{image_format}"
             data = rows.add_capture(number, capture, image)
-            captures[data] = _write_capture(folder, where, stem, image, capture, frame, sensors, shown)
+            kept = journal.find(image) if journal else None
+            written = kept or _write_capture(folder, where, stem, image, capture, frame, shown)
+            if journal and not kept:
+                journal.add(image, written)
+            captures[data] = written[0]
+            for sensor, description in written[1].items():
+                _add_sensor(sensors, sensor, description, where)
         frames[sample] = FrameExtras(frame.time)
         if (annotations := frame.annotations) is not None:
             pixels = np.sum(shown, axis=0) if shown else None
@@ -120,6 +129,8 @@ def write_scene(
     path = _fragment_path(folder, scene.name)
     with write_aside(path) as aside:
         aside.write_bytes(gzip.compress(msgspec.json.encode(content), 6, mtime=0))  # no time: the same bytes each run
+    if journal:
+        journal.remove()
     return path
 
 
@@ -210,13 +221,11 @@ def _write_capture(
     image: str,
     capture: Capture,
     frame: Frame,
-    sensors: dict[str, dict[str, Any]],
     shown: list[np.ndarray],
-) -> CaptureExtras:
-    """The files of one picture. Adds its sensor to ``sensors`` and the pixels of each object to ``shown``."""
+) -> Written:
+    """The files of one picture; returns its sensor, too, and adds the pixels of each object to ``shown``."""
     observation, camera = capture.load(), capture.geometry.camera
     _check_shape(where, "image", observation.shape, capture)
-    _add_sensor(sensors, observation.sensor.name, sensor_to_dict(observation.sensor), where)
     extras = CaptureExtras(
         platform=capture.platform,
         time=capture.time,
@@ -249,7 +258,7 @@ def _write_capture(
         rasters.write_classes(folder / extras.classes, classes)
     if (true := capture.true_geometry) is not None:
         _add_true_geometry(true, extras, camera)
-    return extras
+    return extras, {observation.sensor.name: sensor_to_dict(observation.sensor)}
 
 
 def _write_exact_pixels(

@@ -14,9 +14,10 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.images.resampling import resample
+from skyweave.core.line_journal import fingerprint_of
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.recordings.nuscenes import finish_recording, write_scene
+from skyweave.recordings.nuscenes import CaptureJournal, finish_recording, write_scene
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.telemetry.flight_ground import read_flight_ground
 from skyweave.telemetry.importing.camera import ImportedCamera, open_camera
@@ -57,6 +58,7 @@ def import_scene(
     folder: Path,
     image_format: Literal["png", "jpg"] = "jpg",
     progress: Callable[[int, int], None] | None = None,
+    resume: bool = False,
 ) -> ImportReport:
     """Import the images and logs of cameras as one scene of a recording.
 
@@ -65,6 +67,8 @@ def import_scene(
         folder: of the recording.
         image_format: ``jpg`` or ``png``.
         progress: called with frames done and all frames.
+        resume: keep the images that an earlier run of the same import has written, and those of this one if it breaks
+            off.
 
     Raises:
         FileNotFoundError: images, a log or labels are not there.
@@ -82,8 +86,10 @@ def import_scene(
     categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
     scene = RecordedScene(config.scene, frames, crs, description, ground=ground)
-    with claim_folder(folder), removed_when_broken_off(folder):
-        write_scene(folder, scene, categories, image_format=image_format, progress=progress)
+    unless = CaptureJournal.file_name(config.scene) if resume else ""
+    with claim_folder(folder), removed_when_broken_off(folder, unless):
+        journal = CaptureJournal(folder, config.scene, _made_from(config, image_format), resume)
+        write_scene(folder, scene, categories, image_format=image_format, journal=journal, progress=progress)
     by_platform = {camera.config.platform: [*camera.notes, *notes] for camera in cameras}
     world = {"imported": {camera.config.platform: _estimates(camera) for camera in cameras}}
     tables = finish_recording(folder, folder.name, {config.split: [config.scene]}, world=world)
@@ -91,6 +97,14 @@ def import_scene(
         camera.config.platform: sum(camera.config.platform in frame.captures for frame in frames) for camera in cameras
     }
     return ImportReport(tables, len(frames), captures, _count_objects(frames), by_platform)
+
+
+def _made_from(config: ImportConfig, image_format: str) -> str:
+    """What the images of the scene depend on."""
+    files = [
+        path for camera in config.cameras for path in (camera.images, camera.telemetry, camera.labels, camera.camera)
+    ]
+    return fingerprint_of(f"{config} {image_format}", [*files, config.elevation])
 
 
 def _count_objects(frames: Sequence[Frame]) -> int:

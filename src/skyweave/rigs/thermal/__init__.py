@@ -1,0 +1,1 @@
+"""Thermal images of drones, by format: raw values to kelvin."""

@@ -1,7 +1,8 @@
 """The bands of one capture: calibrated, brought to one band's undistorted image, measured against each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from skyweave.rigs.band_file import BandFile
 from skyweave.rigs.calibrated import CalibratedBand, calibrate_band
 from skyweave.rigs.lens import BandLens, band_lens
 from skyweave.rigs.panel import Panel
-from skyweave.rigs.residual import coarse_shift, compose, edges, fit_shifts, measure_shifts
+from skyweave.rigs.residual import Shifts, coarse_shift, compose, edges, fit_shifts, measure_shifts
 from skyweave.rigs.warp import IDENTITY, Target, resample_band, rig_rotation
 
 REFERENCE_WAVELENGTH = 560.0  # nm; green shares its edges with most bands
@@ -96,12 +97,20 @@ def choose_reference(bands: Sequence[BandFile], name: str | None) -> BandFile:
     Raises:
         ConfigError: no such band.
     """
+    if name is None:
+        return min(_optical(bands) or bands, key=_distance_from_green)
     by_name = {band.name: band for band in bands}
-    if name is not None and name not in by_name:
+    if name not in by_name:
         raise ConfigError(f"--reference {name}: there is no such band; there are {', '.join(by_name)}")
-    optical = [band for band in bands if not band.is_thermal] or list(bands)
-    nearest = min(optical, key=lambda band: abs((band.wavelength or np.inf) - REFERENCE_WAVELENGTH))
-    return nearest if name is None else by_name[name]
+    return by_name[name]
+
+
+def _optical(bands: Sequence[BandFile]) -> list[BandFile]:
+    return [band for band in bands if not band.is_thermal]
+
+
+def _distance_from_green(band: BandFile) -> float:
+    return abs((band.wavelength or np.inf) - REFERENCE_WAVELENGTH)
 
 
 def align_capture(
@@ -161,21 +170,30 @@ def _align_band(
     """A band on the target, and how it got there; the measured correction counts where it brings bands closer."""
     image = resample_band(values.values, lens, rotation, target)
     radii = [max(round(share * max(target.shape)), MIN_SEARCH) for share in SEARCH_SHARES]
-    correction = _translation(np.zeros(2) if calibrated else coarse_shift(base, edges(image)))
-    moved = image if calibrated else resample_band(values.values, lens, rotation, target, correction)
-    first = last = measure_shifts(base, edges(moved), radii[0])
+    warp = partial(resample_band, values.values, lens, rotation, target)
+    offset = np.zeros(2) if calibrated else coarse_shift(base, edges(image))
+    before, first, moved, last = _correct(base, warp, _translation(offset), radii)
+    # without calibration the coarse shift itself is measured
+    kept, shifts = (before, first) if calibrated and last.median >= first.median else (moved, last)
+    notes = values.notes if calibrated else (*values.notes, UNCALIBRATED)
+    alignment = BandAlignment(band.name, calibrated, first.median, shifts.median, len(shifts.offsets), notes)
+    return kept, alignment
+
+
+def _correct(
+    base: np.ndarray, warp: Callable[[np.ndarray], np.ndarray], correction: np.ndarray, radii: Sequence[int]
+) -> tuple[np.ndarray, Shifts, np.ndarray, Shifts]:
+    """A band by a first correction and by those that are measured after it, each with what is left."""
+    before = moved = warp(correction)
+    first = last = measure_shifts(base, edges(before), radii[0])
     for radius in radii:
         fit = fit_shifts(last)
         if fit is None:
             break
         correction = compose(correction, fit)
-        moved = resample_band(values.values, lens, rotation, target, correction)
+        moved = warp(correction)
         last = measure_shifts(base, edges(moved), radius)
-    better = not calibrated or last.median < first.median
-    kept, shifts = (moved, last) if better else (image, first)
-    notes = values.notes if calibrated else (*values.notes, UNCALIBRATED)
-    alignment = BandAlignment(band.name, calibrated, first.median, shifts.median, len(shifts.offsets), notes)
-    return kept, alignment
+    return before, first, moved, last
 
 
 def _translation(offset: np.ndarray) -> np.ndarray:

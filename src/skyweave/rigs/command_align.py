@@ -11,6 +11,7 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
 
 if TYPE_CHECKING:
+    from skyweave.rigs.align import BandAlignment
     from skyweave.rigs.pipeline import AlignOptions, AlignReport
     from skyweave.rigs.thermal.registry import ThermalOptions
 
@@ -136,17 +137,16 @@ def _parse_area(text: str | None) -> tuple[float, ...] | None:
 
 
 def _summary(report: "AlignReport") -> str:
-    lines = []
-    for stack in report.alignments[:1]:
-        for band in stack:
-            by = "calibration" if band.calibrated else "assumption"
-            lines.append(
-                f"{band.name}: {band.before:.2f} pixels off by {by}, {band.after:.2f} after correction "
-                f"({band.patches} patches)"
-                if band.patches
-                else f"{band.name}: laid by {by}; no patch of it could be compared"
-            )
+    lines = [_line(band) for stack in report.alignments[:1] for band in stack]
     several = len(report.paths) > 1
     lines.append(f"{len(report.paths)} stacks in {report.paths[0].parent}" if several else str(report.paths[0]))
     lines.append(f"every command reads it with --sensor {report.sensor} --unit {report.unit}")
     return "\n".join(lines)
+
+
+def _line(band: "BandAlignment") -> str:
+    by = "calibration" if band.calibrated else "assumption"
+    if not band.patches:
+        return f"{band.name}: laid by {by}; no patch of it could be compared"
+    after = f"{band.after:.2f} after correction ({band.patches} patches)"
+    return f"{band.name}: {band.before:.2f} pixels off by {by}, {after}"

@@ -15,6 +15,7 @@ from skyweave.rigs.vignetting import vignetting
 
 BLACK_LEVEL = 50714  # of DNG
 KELVIN_PER_VALUE = 0.01
+TILTED = "its light sensor states the irradiance on its tilted plane alone, which is not used; photograph the panel"
 MICROWATT_PER_SQUARE_CENTIMETRE = 0.01  # W/m2; what the second light sensor states where it names no scale
 
 
@@ -54,15 +55,20 @@ def irradiance(band: BandFile) -> float | None:
     Args:
         band: of the rig.
     """
-    level = band.number("HorizontalIrradiance")
+    level = _level_irradiance(band)
+    if level is None or level <= 0:
+        return None
+    return level * (band.number("IrradianceScaleToSIUnits") or MICROWATT_PER_SQUARE_CENTIMETRE)
+
+
+def _level_irradiance(band: BandFile) -> float | None:
+    """On level ground, in the unit of the file."""
     direct, scattered = band.number("DirectIrradiance"), band.number("ScatteredIrradiance")
     elevation = band.number("SolarElevation")  # radians
-    if direct is not None and scattered is not None and elevation is not None:
-        # early firmware states both parts rightly, and a sum on the plane of the sensor
-        level = direct * np.sin(elevation) + scattered
-    if not level or level <= 0:
-        return None
-    return float(level) * (band.number("IrradianceScaleToSIUnits") or MICROWATT_PER_SQUARE_CENTIMETRE)
+    if direct is None or scattered is None or elevation is None:
+        return band.number("HorizontalIrradiance")
+    # early firmware states both parts rightly, and a sum on the plane of the sensor
+    return float(direct * np.sin(elevation) + scattered)
 
 
 def _gain(band: BandFile) -> float:
@@ -77,16 +83,14 @@ def notes(band: BandFile) -> list[str]:
     Args:
         band: of the rig.
     """
-    missing = []
-    if not band.is_thermal and BLACK_LEVEL not in band.tags:
-        missing.append("no black level: taken as 0")
-    if not band.is_thermal and vignetting(band) is None:
-        missing.append("no vignetting: edges stay darker than they are")
-    if band.number("SpectralIrradiance") and irradiance(band) is None:
-        missing.append(
-            "its light sensor states the irradiance on its tilted plane alone, which is not used; photograph the panel"
-        )
-    return missing
+    if band.is_thermal:
+        return []
+    missing = {
+        "no black level: taken as 0": BLACK_LEVEL not in band.tags,
+        "no vignetting: edges stay darker than they are": vignetting(band) is None,
+        TILTED: band.number("SpectralIrradiance") is not None and irradiance(band) is None,
+    }
+    return [note for note, is_missing in missing.items() if is_missing]
 
 
 MICASENSE = RigCamera(radiance, "W/m2/sr/nm", irradiance, True, notes)

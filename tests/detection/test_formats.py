@@ -185,3 +185,23 @@ def test_supervision_in_and_out() -> None:
     plain = supervision.Detections(xyxy=np.array([[0, 0, 1, 1.0]]), class_id=np.array([2]), tracker_id=np.array([9]))
     assert detections_from_supervision(plain, {2: "car"}).categories == ("car",)
     assert detections_from_supervision(plain).identities == ("9",)
+
+
+def test_empty_cells_and_decimal_commas_of_mot_keep_their_columns(tmp_path: Path) -> None:
+    for text in ("3,,10.5,20,30,40,0.5,,\n", "3;;10,5;20;30;40;0,5\n", "3;-1;10,5;20;30;40;0,5;-1\n"):
+        (tmp_path / "boxes.txt").write_text(text)
+        boxes = read_boxes(tmp_path / "boxes.txt").by_frame[2]
+        assert boxes.boxes.tolist() == [[10.5, 20, 40.5, 60]] and boxes.scores.tolist() == [0.5]
+        assert boxes.identities is None and boxes.categories == ("object",)
+
+
+def test_crowds_are_no_boxes_and_negative_widths_none(tmp_path: Path) -> None:
+    crowd = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "iscrowd": 1}
+    box = {"image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40]}
+    content = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "car"}], "annotations": [crowd, box]}
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    assert len(read_boxes(tmp_path / "boxes.json").by_frame[0]) == 1
+    box["bbox"] = [40, 20, -30, 40]
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="one ends before it begins"):
+        read_boxes(tmp_path / "boxes.json")

@@ -71,6 +71,9 @@ def test_shapes_are_read_from_geojson(tmp_path: Path) -> None:
     (tmp_path / "shapes.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     shapes = read_count_shapes(tmp_path / "shapes.geojson", CRS)
     assert [(shape.name, shape.kind) for shape in shapes] == [("yard", "area"), ("line 2", "line")]
+    several = {"type": "MultiPolygon", "coordinates": [[ring], [ring]]}  # as QGIS exports each polygon
+    (tmp_path / "several.geojson").write_text("\ufeff" + json.dumps(several), "utf-8")
+    assert len(read_count_shapes(tmp_path / "several.geojson", CRS)) == 2
     assert np.allclose(shapes[0].points, SQUARE.points, atol=1e-4)
     (tmp_path / "line.geojson").write_text(json.dumps(line))
     assert read_count_shapes(tmp_path / "line.geojson", CRS)[0].kind == "line"
@@ -84,7 +87,11 @@ def test_shapes_are_read_from_geojson(tmp_path: Path) -> None:
         ('{"type": "FeatureCollection", "features": []}', "holds no LineString and no Polygon"),
         ('{"type": "FeatureCollection", "features": [null]}', "is no GeoJSON"),
         ('{"type": "LineString", "coordinates": [[412000, 5420000], [1, 2]]}', "in degrees"),
-        ('{"type": "LineString", "coordinates": [[1, 2]]}', "in degrees"),
+        ('{"type": "LineString", "coordinates": [[1, 2]]}', "line 1 has one point; draw a line"),
+        (
+            '{"type": "Polygon", "coordinates": [[[1, 2], [3, 2], [3, 3]], [[2, 2], [2.5, 2], [2, 2.1]]]}',
+            "area 1 has holes, .* draw them as areas of their own",
+        ),
         ('{"type": "LineString", "coordinates": [[1, "a"], [2, 3]]}', "is no GeoJSON"),
         ('{"type": "Polygon", "coordinates": []}', "is no GeoJSON"),
     ],

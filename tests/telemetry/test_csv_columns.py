@@ -125,7 +125,7 @@ def test_the_antimeridian_is_one_flight(tmp_path: Path) -> None:
         ("time,lat,lon\nx,48,11\n", "column 'time' holds 'x', and no times"),
         ("time,lat,lon\n0,48°30'12\",11\n", "no cell of column 'lat' is a number, such as '48°"),
         ("time,lat,lon\n0,48.5 N,11\n", "no cell of column 'lat' is a number, such as '48.5 N'"),
-        ("time,lat,lon,gimbal_pitch(gon)\n0,48,11,-30\n", "column 'gimbal_pitch.gon.' in 'gon' is not read.*rad"),
+        ("time,lat,lon,gimbal_pitch(mil)\n0,48,11,-30\n", "column 'gimbal_pitch.mil.' in 'mil' is not read.*rad"),
         ("date,lat,lon\n2026-05-05,48,11\n2026-05-05,48,11\n", "the same day in all rows and no time of day"),
     ],
 )
@@ -180,3 +180,61 @@ def test_an_accuracy_of_nines_is_none(tmp_path: Path) -> None:
     std = np.sqrt(poses.covariance[:, [0, 2], [0, 2]])
     assert std[1].tolist() == [1.5, 2.5] and std[0].tolist() == [2.0, 0.5]
     assert "1 of 2 samples state an accuracy that stands for none (99.99, 9999)" in poses.notes[0]
+
+
+def flight(name: str, heading: str, pitch: str, angle: float = 1.0) -> str:
+    rows = (f"{k},48.{k},11.0,60,{k * 20 * angle},{-60 * angle}\n" for k in range(6))
+    return f"{name},lat,lon,height_ft,{heading},{pitch}\n" + "".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("unit", "angle"), [("(rad)", np.pi / 180), ("_rad", np.pi / 180), (" gon", 1 / 0.9), ("_deg", 1.0), ("", 1.0)]
+)
+def test_units_are_read_behind_names_as_in_brackets(tmp_path: Path, unit: str, angle: float) -> None:
+    poses = read(tmp_path, flight("time_s", f"gimbal_heading{unit}", f"gimbal_pitch{unit}", angle))
+    assert angles(poses, 2) == pytest.approx([50, 60, 0]) and poses.seconds[-1] == 5
+    assert poses.heights["takeoff"].values[0] == pytest.approx(60 * 0.3048)
+
+
+def test_angles_that_could_be_radians_are_asked_for(tmp_path: Path) -> None:
+    small = np.pi / 180
+    with pytest.raises(DataError, match=r"degrees or radians.*'gimbal_pitch\(rad\)'"):
+        read(tmp_path, flight("time", "gimbal_heading", "gimbal_pitch", small))
+    poses = read(tmp_path, flight("time", "gimbal_heading(deg)", "gimbal_pitch(deg)", small))
+    assert angles(poses)[1] == pytest.approx(60 * small)
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1e3, "ms"), (1e6, "us"), (60.0, "s")])
+def test_times_that_are_hardly_seconds_are_asked_for(tmp_path: Path, scale: float, unit: str) -> None:
+    text = "".join(f"{k * scale},48.0,11.0\n" for k in range(4))
+    with pytest.raises(DataError, match=rf"grows by .*'time\({unit}\)'"):
+        read(tmp_path, "time,lat,lon\n" + text)
+    poses = read(tmp_path, f"time({unit}),lat,lon\n" + text)
+    assert poses.seconds[-1] == (3 if unit != "s" else 180)
+    with pytest.raises(DataError, match=r"'fortnights' is not read.*'time\(s\)'"):
+        read(tmp_path, "time(fortnights),lat,lon\n" + text)
+
+
+def test_rows_from_the_last_to_the_first_are_turned_and_mixed_ones_refused(tmp_path: Path) -> None:
+    rows = [f"{k},48.{k},11.0\n" for k in range(8)]
+    poses = read(tmp_path, "time,lat,lon\n" + "".join(rows[::-1]))
+    assert poses.places[:, 0].tolist() == [float(f"48.{k}") for k in range(8)] and "from its end" in poses.notes[0]
+    with pytest.raises(DataError, match="go back in 4 of 8 rows; sort the rows"):
+        read(tmp_path, "time,lat,lon\n" + "".join(rows[k] for k in (3, 0, 5, 4, 7, 1, 6, 2)))
+
+
+def test_rows_that_share_seconds_are_spread_and_those_of_a_minute_refused(tmp_path: Path) -> None:
+    def table(times: list[str]) -> str:
+        rows = (f"2026-11-30T14:{time},48.{k},11.0\n" for k, time in enumerate(times))
+        return "datetime(utc),lat,lon\n" + "".join(rows)
+
+    poses = read(tmp_path, table(["02:00", *["02:01"] * 4, *["02:02"] * 4]))
+    assert np.diff(poses.seconds) == pytest.approx([0.25] * 8) and "spread" in poses.notes[0]
+    for times in (["02"] * 4, [*["02"] * 4, *["03"] * 3]):
+        with pytest.raises(DataError, match=r"share one time.*export it with seconds"):
+            read(tmp_path, table(times))
+
+
+def test_milliseconds_since_boot_and_of_the_week_are_no_date(tmp_path: Path) -> None:
+    rows = "".join(f"{400_000_000 + 200 * k},48.0,11.0\n" for k in range(4))
+    assert read(tmp_path, "timestamp(ms),lat,lon\n" + rows).clock == "video"

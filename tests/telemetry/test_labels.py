@@ -180,3 +180,23 @@ def test_classes_of_mot_are_not_made_up_or_lost(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="VisDrone's classes have other numbers"):
         labels(tmp_path, "drone.txt", "1,4,10,20,30,40,1,4,0,0\n")
+
+
+def test_cvat_turned_boxes_and_polygons_have_the_box_around_them(tmp_path: Path) -> None:
+    shapes = """<annotations>
+    <meta><task><original_size><width>64</width><height>48</height></original_size></task></meta>
+    <image id="2" name="b.png" width="64" height="48"><polygon label="car" points="10.0,20.0;40,25;30,60"/>
+    <box label="car" xtl="10" ytl="20" xbr="30" ybr="60" rotation="90"/><points label="car" points="1,2"/></image>
+    <track id="0" label="car"><box frame="3" outside="1" xtl="1" ytl="2" xbr="3" ybr="4"/></track></annotations>"""
+    read = labels(tmp_path, "a.xml", "\ufeff" + shapes)
+    boxes = [label.box for label in read.of_image(2, "b.png") or []]
+    np.testing.assert_allclose(boxes, [[10, 20, 40, 60], [0, 30, 40, 50]], atol=1e-9)
+    assert read.of_image(3, "") == [] and "left out are 1 of kind points" in read.notes[0]
+    assert read.sizes == {"b.png": (48, 64), "its video": (48, 64)}
+
+
+def test_marks_are_read_away_and_frames_from_zero_refused(tmp_path: Path) -> None:
+    for name, text in (("a.json", json.dumps(COCO)), ("gt.txt", MOT)):
+        assert labels(tmp_path, name, "\ufeff" + text).by_number.keys() == labels(tmp_path, name, text).by_number.keys()
+    with pytest.raises(DataError, match="line 1 is no row of MOT: its frames count from 1; add 1"):
+        labels(tmp_path, "gt.txt", "0,4,10,20,30,40,1,3,0.9\n" + MOT)

@@ -46,6 +46,21 @@ DIALECTS = {  # text of a subtitle: latitude, longitude, heights
         {"takeoff": 5.5, "sea_level": 105},
     ),
     "GPS (2,1, 41,4, 15), H 60m": (np.nan, np.nan, {"takeoff": 60.0}),
+    "[latitude: 59.1 S] [longitude: W18.25] [rel_alt: 10ft abs_alt: 100 feet]": (
+        -59.1,
+        -18.25,
+        {"takeoff": 3.048, "sea_level": 30.48},
+    ),
+    "[latitude: \u22125.91e+01] [longitude: 1.825E+01] [rel_alt: 5.5 m abs_alt: 105m]": (
+        -59.1,
+        18.25,
+        {"takeoff": 5.5, "sea_level": 105},
+    ),
+    "GPS (W: 18.25, N: 59.1, 100ft), H 10ft, Hs:5ft": (
+        59.1,
+        -18.25,
+        {"unstated": 30.48, "takeoff": 3.048, "ground": 1.524},
+    ),
 }
 
 
@@ -53,7 +68,7 @@ DIALECTS = {  # text of a subtitle: latitude, longitude, heights
 def test_every_dialect_says_where_it_was(text: str) -> None:
     latitude, longitude, heights = DIALECTS[text]
     cue = parse_cue(f'<font size="36">{text}</font>', 0)
-    assert cue.heights == heights
+    assert cue.heights == pytest.approx(heights)
     place = [cue.values.get("latitude", np.nan), cue.values.get("longitude", np.nan)]
     np.testing.assert_allclose(place, [latitude, longitude])
 

@@ -1,6 +1,5 @@
 """A scene as a source of windows: the part that is wanted of one or several images, on the grid of the first."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.json_text import parse_json
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.raster import open_image
@@ -267,7 +267,7 @@ def _read_polygons(path: Path, image: RasterImage) -> tuple[dict[str, Any], ...]
     if image.geotransform is None:
         raise ConfigError(f"--area {path}: {image.finest.path} has no place on the Earth; give --window")
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_bytes())
         geometries = [geometry for geometry in _geometries(content) if geometry["type"] in ("Polygon", "MultiPolygon")]
         crs = (content.get("crs") or {}).get("properties", {}).get("name") or GEOJSON_CRS
     except (ValueError, KeyError, TypeError, AttributeError) as error:

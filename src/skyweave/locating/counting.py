@@ -1,17 +1,17 @@
 """Counts over lines and areas on the map: who crossed which way, and who was inside for how long."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.geodesy import project_lon_lat
+from skyweave.core.geometry.geojson import GeoShape, read_shapes
 from skyweave.locating.track_table import TrackTable
 
 HYSTERESIS_M = 0.5  # beside a line, within which a track has not crossed it: what stands on it trembles
@@ -57,36 +57,29 @@ def read_count_shapes(path: Path, crs: str) -> list[CountShape]:
     """Read lines and areas.
 
     Args:
-        path: GeoJSON (RFC 7946) of lines and polygons, in degrees; a property ``name`` names each.
+        path: GeoJSON of lines and polygons; a property ``name`` names each.
         crs: of the map.
 
     Raises:
         FileNotFoundError: no such file.
         DataError: it is no GeoJSON, or holds no lines and areas.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        features = content["features"] if content["type"] == "FeatureCollection" else [content]
-        shapes = [shape for number, feature in enumerate(features, 1) for shape in _shapes(feature, number, crs)]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no GeoJSON of lines and areas: {error}") from None
+    found = [shape for shape in read_shapes(path) if shape.kind in KINDS]
+    shapes = [_count_shape(shape, number, crs, path) for number, shape in enumerate(found, 1)]
     if not shapes:
         raise DataError(f"{path} holds no LineString and no Polygon; draw one where tracks are to be counted")
     return shapes
 
 
-def _shapes(feature: dict[str, Any], number: int, crs: str) -> list[CountShape]:
-    """Return the line or the area of a feature or a geometry; nothing for what is neither."""
-    geometry = feature.get("geometry", feature)
-    kind = KINDS.get(geometry["type"])
-    if kind is None:
-        return []
-    coordinates = geometry["coordinates"] if kind == "line" else geometry["coordinates"][0]
-    degrees = np.array([point[:2] for point in coordinates], np.float64)
-    name = str((feature.get("properties") or {}).get("name") or f"{kind} {number}")
-    if len(degrees) < 2 or not (np.abs(degrees) <= [180, 90]).all():
-        raise ValueError(f"{name} needs longitudes and latitudes in degrees")
-    return [CountShape(name, kind, project_lon_lat(degrees, crs))]
+def _count_shape(shape: GeoShape, number: int, crs: str, path: Path) -> CountShape:
+    """Return a line or an area on the map."""
+    kind = KINDS[shape.kind]
+    name = str(shape.properties.get("name") or f"{kind} {number}")
+    if len(shape.rings) > 1:
+        raise DataError(f"{path}: {name} has holes, which cannot be counted over; draw them as areas of their own")
+    if len(shape.rings[0]) < 2:
+        raise DataError(f"{path}: {name} has one point; draw a line from one side to the other")
+    return CountShape(name, kind, project_lon_lat(shape.rings[0], crs))
 
 
 def count_tracks(tables: Sequence[TrackTable], shapes: Sequence[CountShape]) -> list[ShapeCount]:

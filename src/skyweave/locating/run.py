@@ -30,6 +30,7 @@ from skyweave.telemetry.flight_ground import (
     elevation_of_zero,
     read_flight_ground,
 )
+from skyweave.telemetry.flight_place import check_one_place, check_place_of_images
 from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import read_telemetry
@@ -124,13 +125,14 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
     sequences = [open_sequence(path, request.rate) for path in request.images]
     logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
+    _check_places(logs, request.images)
     clock = _common_clock(logs, request)
     crs = flight_crs(logs[0])
     shapes = [] if request.count_shapes is None else read_count_shapes(request.count_shapes, crs)
-    ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
+    ground, tracks, ground_notes = _ground_and_tracks(request, sequences, logs, crs)
     detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
     folder.mkdir(parents=True, exist_ok=True)
-    streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
+    streams, notes, names = [], [*clock.notes, *ground_notes], _camera_names(logs, request.images)
     for number, sequence in enumerate(sequences):
         camera, detector = tracks[number].camera, detectors[number % len(detectors)]
         schedule, times = sequence.schedule(), clock.image_times[number]
@@ -155,6 +157,13 @@ def _made_from(request: LocateRequest, number: int) -> str:
     model = detector if detector.suffix == ".onnx" else None
     options = f"{request.detector} {request.rate} {request.boxes_format} {detector.name}"
     return fingerprint_of(options, [request.images[number], model, request.detector.names])
+
+
+def _check_places(logs: Sequence[PosesOverTime], images: Sequence[Path]) -> None:
+    """Refuse logs that lie elsewhere than their images and each other."""
+    for log, path in zip(logs, images, strict=True):
+        check_place_of_images(log, path)
+    check_one_place(logs)
 
 
 def _check_overlap(track: CameraTrack, times: np.ndarray, ground: Ground) -> None:
@@ -239,22 +248,23 @@ def _check_inputs(request: LocateRequest, folder: Path) -> None:
 
 def _ground_and_tracks(
     request: LocateRequest, sequences: Sequence[ImageSequence], logs: Sequence[PosesOverTime], crs: str
-) -> tuple[Ground, list[CameraTrack]]:
-    """Return the ground, and cameras with their heights above the same zero."""
+) -> tuple[Ground, list[CameraTrack], list[str]]:
+    """Return the ground, cameras with their heights above the same zero, and notes on the ground."""
     usable = LEVEL_DATUMS if request.elevation is None else (*RASTER_DATUMS, "takeoff", "ground")
     datums = [choose_datum(log, usable) for log in logs]
+    notes: list[str] = []
     if request.elevation is None:
         ground: Ground = GroundPlane(0.0)
         lifts = [0.0] * len(logs)
     else:
-        ground = read_flight_ground(request.elevation, crs, list(zip(logs, datums, strict=True)))
+        ground = read_flight_ground(request.elevation, crs, list(zip(logs, datums, strict=True)), notes)
         lifts = [elevation_of_zero(log, datum, crs, ground) for log, datum in zip(logs, datums, strict=True)]
     errors = request.config.errors
     tracks = [
         CameraTrack(log, camera_of(log, request.completion, sequence.size), crs, datum, lift, errors, request.stated)
         for log, sequence, datum, lift in zip(logs, sequences, datums, lifts, strict=True)
     ]
-    return ground, tracks
+    return ground, tracks, notes
 
 
 def _coverage_notes(streams: Sequence[CameraStream], result: TrackingResult) -> list[str]:

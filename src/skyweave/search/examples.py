@@ -1,14 +1,12 @@
 """Examples of what is searched for: points, polygons and images."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.geojson import GeoShape, read_shapes
 from skyweave.search.archive import PatchArchive
 from skyweave.search.places import Ring
 from skyweave.search.reader import PatchReader
@@ -59,7 +57,7 @@ def area_examples(archive: PatchArchive, path: str | Path) -> ExampleSet:
     Raises:
         DataError: no GeoJSON, nothing in it that can be an example, or no patch lies there.
     """
-    numbers = [_patches_of(archive, geometry) for geometry in read_geometries(path)]
+    numbers = [_patches_of(archive, shape) for shape in read_shapes(Path(path))]
     chosen = np.unique(np.concatenate(numbers)) if numbers else np.zeros(0, np.int64)
     if not len(chosen):
         raise DataError(f"no patch of the archive lies in {path}; {describe_extent(archive)}")
@@ -97,22 +95,6 @@ def join_examples(examples: list[ExampleSet], channels: int) -> ExampleSet:
     return ExampleSet(np.concatenate(vectors), np.concatenate(numbers))
 
 
-def read_geometries(path: str | Path) -> list[dict[str, Any]]:
-    """Return the geometries of a GeoJSON file.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        DataError: no GeoJSON.
-    """
-    try:
-        content = json.loads(Path(path).read_text("utf-8"))
-        return list(_geometries(content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no GeoJSON ({error}); export the examples from your GIS as GeoJSON") from None
-
-
 def read_polygons(path: str | Path) -> list[list[Ring]]:
     """Return the polygons of a GeoJSON file, the rings of each as (points, 2) longitude and latitude.
 
@@ -122,7 +104,7 @@ def read_polygons(path: str | Path) -> list[list[Ring]]:
     Raises:
         DataError: no GeoJSON, or no polygon in it.
     """
-    polygons = [rings for geometry in read_geometries(path) for rings in _polygons(geometry)]
+    polygons = [shape.rings for shape in read_shapes(Path(path)) if shape.kind == "Polygon"]
     if not polygons:
         raise DataError(f"{path} holds no polygon; outline areas in your GIS and export them as GeoJSON")
     return polygons
@@ -144,38 +126,13 @@ def _of_archive(archive: PatchArchive, numbers: np.ndarray) -> ExampleSet:
     return ExampleSet(archive.decode(numbers), numbers)
 
 
-def _geometries(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    kind = content["type"]
-    if kind == "FeatureCollection":
-        for feature in content["features"]:
-            yield from _geometries(feature)
-    elif kind == "Feature":
-        if content["geometry"] is not None:
-            yield from _geometries(content["geometry"])
-    elif kind == "GeometryCollection":
-        for geometry in content["geometries"]:
-            yield from _geometries(geometry)
-    else:
-        yield content
-
-
-def _patches_of(archive: PatchArchive, geometry: dict[str, Any]) -> np.ndarray:
-    """Return the numbers of the patches in a polygon or at points."""
-    coordinates = geometry["coordinates"]
-    kind = geometry["type"]
-    if kind in ("Point", "MultiPoint"):
-        points = [coordinates] if kind == "Point" else coordinates
-        return np.concatenate([point_example(archive, *point[:2]).numbers for point in points])
-    if polygons := _polygons(geometry):
-        return np.concatenate([_patches_in(archive, rings) for rings in polygons])
-    raise DataError(f"a {kind} cannot be an example; give points and polygons")
-
-
-def _polygons(geometry: dict[str, Any]) -> list[list[Ring]]:
-    """Return the polygons of a geometry; none of points and lines."""
-    coordinates = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
-    polygons = coordinates.get(geometry["type"], [])
-    return [[np.array(ring, np.float64)[:, :2] for ring in rings] for rings in polygons]
+def _patches_of(archive: PatchArchive, shape: GeoShape) -> np.ndarray:
+    """Return the numbers of the patches in a polygon or at a point."""
+    if shape.kind == "LineString":
+        raise DataError("a LineString cannot be an example; give points and polygons")
+    if shape.kind == "Point":
+        return point_example(archive, *shape.rings[0][0].tolist()).numbers
+    return _patches_in(archive, shape.rings)
 
 
 def _patches_in(archive: PatchArchive, outlines: list[Ring]) -> np.ndarray:

@@ -174,5 +174,8 @@ def _missing(poses: PosesOverTime, samples: LogSamples) -> dict[MissingTopic, st
     stated = np.column_stack([samples.column("latitude"), samples.column("longitude")])
     known = stated[np.isfinite(stated).all(1)]
     if "position" in missing and len(known):
-        missing["position"] = f"none of its places is one in degrees, such as {known[-1, 0]:g}, {known[-1, 1]:g}"
+        exchanged = ": latitude and longitude look exchanged" if (np.abs(known[-1]) <= [180, 90]).all() else ""
+        missing["position"] = (
+            f"none of its places is one in degrees, such as {known[-1, 0]:g}, {known[-1, 1]:g}{exchanged}"
+        )
     return missing

@@ -49,6 +49,8 @@ def _boxes_of_images(annotations: list[Any], names: dict[int, str], declared: bo
     """Return the boxes of each image by its number in the file."""
     rows: dict[int, list[Any]] = defaultdict(list)
     for annotation in annotations:
+        if annotation.get("iscrowd"):  # one box about many
+            continue
         identity = annotation.get("track_id", annotation.get("instance_id"))
         rows[int(annotation["image_id"])].append((
             _box(annotation),
@@ -107,7 +109,7 @@ def _box(annotation: dict[str, Any]) -> np.ndarray:
     """Return left, top, right, bottom."""
     if annotation.get("bbox") is not None:
         left, top, width, height = (float(number) for number in annotation["bbox"])
-        return np.array([left, top, left + max(width, 0), top + max(height, 0)])
+        return np.array([left, top, left + width, top + height])
     if not isinstance(annotation["segmentation"], list):
         raise DataError(
             "an annotation has a mask in run lengths and no box; write its bbox, such as with pycocotools' mask.toBbox"

@@ -52,8 +52,10 @@ def read_visdrone(path: Path) -> BoxFile:
 
 
 def _split(line: str) -> list[str]:
-    """Return the cells of a line, whatever parts them."""
-    return line.replace(";", ",").split(",") if "," in line or ";" in line else line.split()
+    """Return the cells of a line, whatever parts them; between semicolons a comma is that of a decimal number."""
+    if ";" in line:
+        return line.replace(",", ".").split(";")
+    return line.split(",") if "," in line else line.split()
 
 
 def _read(path: Path, parse: Callable[[Sequence[float]], Row | str | None], name: str) -> BoxFile:
@@ -74,7 +76,7 @@ def _read(path: Path, parse: Callable[[Sequence[float]], Row | str | None], name
 
 def _numbers(cells: list[str], path: Path, number: int) -> list[float]:
     try:
-        values = [float(cell) for cell in cells if cell.strip()]
+        values = [float(cell) if cell.strip() else UNKNOWN for cell in _without_empty_end(cells)]
     except ValueError:
         values = []
     if len(values) < MIN_COLUMNS or not np.isfinite(values).all() or values[0] < 1:
@@ -83,6 +85,12 @@ def _numbers(cells: list[str], path: Path, number: int) -> list[float]:
             "identity, left, top, width, height, and may have a score and a class"
         )
     return values
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """Leave out the empty cells after the last number; others stand for what is not known."""
+    filled = [number for number, cell in enumerate(cells, 1) if cell.strip()]
+    return cells[: filled[-1] if filled else 0]
 
 
 def _parse_mot(values: Sequence[float]) -> Row | str | None:
@@ -123,7 +131,7 @@ def _parse_visdrone(values: Sequence[float]) -> Row | str | None:
 
 def _box(values: Sequence[float]) -> np.ndarray:
     left, top, width, height = values[2:6]
-    return np.array([left, top, left + max(width, 0), top + max(height, 0)])
+    return np.array([left, top, left + width, top + height])
 
 
 def _identity(values: Sequence[float]) -> str | None:

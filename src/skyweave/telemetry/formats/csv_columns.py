@@ -6,14 +6,14 @@ whose cells are no numbers (degrees and minutes, letters) is an error and not an
 `csv_times`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from skyweave.core.csv_table import read_csv
 from skyweave.core.errors import DataError
-from skyweave.telemetry.formats.csv_times import NO_TIME, read_times
+from skyweave.telemetry.formats.csv_times import order_rows, read_times
 from skyweave.telemetry.formats.named_columns import NamedColumns, plain_name, unit_of
 from skyweave.telemetry.poses_over_time import HeightDatum, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
@@ -43,8 +43,21 @@ HEIGHT_NAMES: dict[HeightDatum, tuple[str, ...]] = {
     "unstated": ("altitude", "alt"),
 }
 ASCENT = "ascent"  # of Litchi and Flytrex, above the take-off; where it stays 0, their altitude is
+ANGLES: tuple[tuple[Column, Column], ...] = (("camera_yaw", "camera_pitch"), ("body_yaw", "body_pitch"))
+SURELY_ANGLES = 1.0  # by which a heading changes or a camera is tilted, before radians are suspected
 RAW = "raw"  # end of names of columns in tenths of degrees
-METRES: dict[str, float] = {"feet": 0.3048, "ft": 0.3048, "m": 1.0, "meters": 1.0, "metres": 1.0, "meter": 1.0}
+METRES: dict[str, float] = {
+    "m": 1.0,
+    "metre": 1.0,
+    "metres": 1.0,
+    "meter": 1.0,
+    "meters": 1.0,
+    "feet": 0.3048,
+    "ft": 0.3048,
+    "km": 1000.0,
+    "cm": 0.01,
+    "mm": 0.001,
+}
 DEGREES: dict[str, float] = {
     "": 1.0,
     "deg": 1.0,
@@ -57,6 +70,9 @@ DEGREES: dict[str, float] = {
     "rad": 180 / np.pi,
     "radian": 180 / np.pi,
     "radians": 180 / np.pi,
+    "mrad": 0.18 / np.pi,
+    "gon": 0.9,
+    "grad": 0.9,
 }
 LENGTHS: tuple[Column, ...] = ("horizontal_std", "vertical_std")
 MISSING: dict[MissingTopic, str] = {
@@ -107,11 +123,11 @@ class CsvReader:
                 f"{path} has none of the columns that are read ({', '.join(name[0] for name in NAMES.values())}, ...); "
                 f"it has {', '.join(table.columns)}"
             )
-        rows = read_times(named)
-        known = rows.times != NO_TIME
+        _refuse_radians(named, columns)
+        known, rows = order_rows(named, read_times(named))
         return LogSamples(
             source=path.name,
-            times=rows.times[known],
+            times=rows.times,
             clock=rows.clock,
             columns={name: values[known] for name, values in columns.items()},
             heights={datum: values[known] for datum, values in heights.items()},
@@ -119,6 +135,32 @@ class CsvReader:
             missing=MISSING,
             notes=rows.notes,
         )
+
+
+def _refuse_radians(named: NamedColumns, columns: Mapping[Column, np.ndarray]) -> None:
+    """Refuse angles without a unit that are a circle in radians and next to nothing in degrees."""
+    for pair in ANGLES:
+        spellings = [named.find(NAMES[name]) or "" for name in pair]
+        values = [columns[name][np.isfinite(columns[name])] for name in pair if name in columns]
+        if all(_has_no_unit(name) for name in spellings) and _look_like_radians(values):
+            heading, pitch = spellings
+            raise DataError(
+                f"{named.path}: columns {heading!r} and {pitch!r} stay within {np.abs(values[0]).max():.2f} and "
+                f"{np.abs(values[1]).max():.2f}: degrees or radians? call them '{heading}(rad)' and '{pitch}(rad)', or "
+                f"'{heading}(deg)' and '{pitch}(deg)'"
+            )
+
+
+def _has_no_unit(column: str) -> bool:
+    return bool(column) and not unit_of(column) and not plain_name(column).endswith(RAW)
+
+
+def _look_like_radians(angles: Sequence[np.ndarray]) -> bool:
+    """Whether headings and pitches fill circles of radians."""
+    if len(angles) != 2 or not all(map(len, angles)):
+        return False
+    headings, pitches = (np.abs(values).max() for values in angles)
+    return bool(headings <= 2 * np.pi and pitches <= np.pi / 2 and max(np.ptp(angles[0]), pitches) > SURELY_ANGLES)
 
 
 def _scale(path: Path, column: str, units: Mapping[str, float]) -> float:

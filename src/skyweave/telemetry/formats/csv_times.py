@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,8 +24,18 @@ SECONDS: dict[str, float] = {
     "seconds": 1.0,
     "us": 1e-6,
     "ns": 1e-9,
+    "min": 60.0,
+    "minutes": 60.0,
+    "second": 1.0,
+    "": 1.0,
+    "hh:mm:ss": 1.0,
+    "mm:ss": 1.0,
 }
-EPOCH_SCALES = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))  # numbers from here on are seconds since 1970 by
+YEAR_2000_S = 946_684_800  # numbers from here on are seconds since 1970; smaller ones count from elsewhere
+EPOCH_SCALES = tuple((YEAR_2000_S / scale, scale) for scale in (1e-9, 1e-6, 1e-3, 1.0))
+MAX_STEP_S = 10.0  # between rows of a log in seconds, before one asks whether they are seconds
+MINUTE_NS = 60 * NS_PER_S
+MAX_BACKWARD = 0.05  # share of rows whose time goes back, of a table that is in order but for a restarted clock
 TIME_OF_DAY = re.compile(r"(\d{1,3}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?$")
 TIME_FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S")
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -67,7 +77,7 @@ def read_times(columns: NamedColumns) -> RowTimes:
             return _stamped(joined, "utc", (f"{utc!r} and {relative!r} are taken as one time in UTC",))
         if np.isfinite(seconds).any():
             dates = None if utc is None else _dates(columns.texts(utc))
-            return _relative(columns, seconds * SECONDS.get(unit_of(relative), 1.0), dates)
+            return _relative(columns, seconds * _unit_seconds(columns, relative, seconds), dates)
     if (stamped := _dated(columns, utc or relative, "utc") or _dated(columns, local, "local")) is not None:
         return stamped
     raise DataError(_describe_none(columns, next((name for name in (relative, utc, local) if name is not None), None)))
@@ -90,6 +100,62 @@ def _describe_none(columns: NamedColumns, column: str | None) -> str:
         f"{columns.path}: column {column!r} holds {cell!r}, and no times; write seconds, or dates and times such as "
         "2026-11-30 14:02:00.5"
     )
+
+
+def _unit_seconds(columns: NamedColumns, column: str, values: np.ndarray) -> float:
+    """Seconds a unit of a column; refuses units that are not known, and steps that hardly are seconds."""
+    unit = unit_of(column)
+    if unit not in SECONDS:
+        raise DataError(f"{columns.path}: column {column!r} in {unit!r} is not read; convert it and call it 'time(s)'")
+    steps = np.abs(np.diff(values[np.isfinite(values)]))
+    if not unit and len(steps) and np.median(steps) > MAX_STEP_S and ":" not in columns.texts(column)[0]:
+        raise DataError(
+            f"{columns.path}: column {column!r} grows by {np.median(steps):g} from row to row, which are hardly "
+            f"seconds; write its unit into its name: '{column}(ms)', '{column}(us)', or '{column}(s)' if they are"
+        )
+    return SECONDS[unit]
+
+
+def order_rows(columns: NamedColumns, rows: RowTimes) -> tuple[np.ndarray, RowTimes]:
+    """Return the rows (k,) that have a time, the oldest first, and their times.
+
+    Args:
+        columns: of the table.
+        rows: as read.
+
+    Raises:
+        DataError: times go back again and again, or many rows share one minute; says what to do about it.
+    """
+    known = np.flatnonzero(rows.times != NO_TIME)
+    back = np.diff(rows.times[known]) < 0
+    share = float(back.mean()) if len(back) > 1 else 0.0
+    notes = rows.notes
+    if share > 1 - MAX_BACKWARD:
+        known, notes = known[::-1], (*notes, "the table begins with its last row: it is read from its end")
+    elif share > MAX_BACKWARD:
+        raise DataError(
+            f"{columns.path}: times go back in {back.sum()} of {len(known)} rows; sort the rows by their time, or give "
+            "each flight a table of its own"
+        )
+    times, spread = _spread(columns, rows.times[known])
+    return known, replace(rows, times=times, notes=(*notes, *spread))
+
+
+def _spread(columns: NamedColumns, times: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Times of rows that share whole seconds, evenly over these."""
+    stamps, groups, counts = np.unique(times, return_inverse=True, return_counts=True)
+    usual = int(np.median(counts)) if len(counts) else 0
+    if usual < 2 or (times % NS_PER_S).any() or (np.diff(times) < 0).any():
+        return times, ()
+    if np.diff(stamps).min(initial=MINUTE_NS) >= MINUTE_NS:
+        raise DataError(
+            f"{columns.path}: up to {counts.max()} rows share one time, and no two times are nearer than a minute; "
+            "export it with seconds, which spreadsheets drop when they save a CSV"
+        )
+    within = np.arange(len(times)) - np.searchsorted(times, times)
+    within[groups == 0] += max(usual - counts[0], 0)  # the first second was cut off at its beginning
+    note = f"{usual} rows share each whole second: they are spread over it"
+    return times + within * NS_PER_S // np.maximum(counts[groups], usual), (note,)
 
 
 def _stamped(dates: np.ndarray, clock: ClockName, notes: tuple[str, ...]) -> RowTimes:

@@ -1,4 +1,4 @@
-"""Columns of a table by what they mean: names without case and punctuation, units in parentheses, decimal commas."""
+"""Columns of a table by what they mean: names without case, punctuation and unit, decimal commas."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,12 @@ import numpy as np
 from skyweave.core.csv_table import CsvTable
 from skyweave.core.errors import DataError
 
-UNIT = re.compile(r"\(([^)]*)\)|\[([^\]]*)\]")
+WORDS = (
+    "feet|ft|met(?:er|re)s?|m|cm|mm|km|deg|degrees?|rad|radians?|mrad|gon|grad|"
+    "s|sec|seconds?|milliseconds?|ms|us|ns|min"
+)
+UNIT = re.compile(rf"\(([^)]*)\)|\[([^\]]*)\]|(?<=[a-z])[ _]({WORDS})$", re.I)
+"""In brackets, or as the last word of a name."""
 ZONES = ("utc", "local")  # in the place of a unit they tell times apart, and stay in the name
 EMPTY = ("", "nan", "null", "none", "n/a", "na", "-", "inf", "-inf", "infinity")  # cells without a number
 
@@ -91,7 +96,7 @@ def unit_of(column: str) -> str:
         column: as the table calls it.
     """
     match = UNIT.search(column)
-    return "" if match is None else (match[1] or match[2] or "").strip().casefold()
+    return "" if match is None else next(filter(None, match.groups()), "").strip().casefold()
 
 
 def parse_number(text: str) -> float:

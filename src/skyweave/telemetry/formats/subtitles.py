@@ -24,17 +24,21 @@ from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, MissingTop
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import Column, LogSamples
 
-NUMBER = r"[-+]?\d+(?:\.\d+)?"
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+LENGTH_UNIT = r"(?:\s*(m|ft|feet)\b)?"
 CUE = re.compile(r"(\d+):(\d+):(\d+)[,.](\d+)\s*-->\s*\d+:\d+:\d+[,.]\d+[^\n]*\n")
 TAG = re.compile(r"<[^>]*>")
-PAIR = re.compile(r"(\w+)\s*:\s*([-+]?\d+(?:[.,]\d+)?)")
+PAIR = re.compile(
+    r"(\w+)\s*:\s*(?:([NSEW])\s*)?([-+]?\d+(?:[.,]\d+)?(?:e[-+]?\d+)?)(?:\s*(m|ft|feet|[NSEW])(?![\w:]))?", re.I
+)
 BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 GPS = re.compile(
-    rf"(?<![.\w])GPS\s*\(\s*([WE]:)?\s*({NUMBER})\s*,\s*([NS]:)?\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*(m)?)?", re.I
+    rf"(?<![.\w])GPS\s*\(\s*([WE]:)?\s*({NUMBER})\s*,\s*([NS]:)?\s*({NUMBER})\s*(?:,\s*({NUMBER}){LENGTH_UNIT})?", re.I
 )
-HEIGHT = re.compile(rf"(?:BAROMETER\s*:|\bHb\s*:|(?<![.\w])H\s+)\s*({NUMBER})", re.I)
-SONAR = re.compile(rf"\bHs\s*:\s*({NUMBER})", re.I)
+HEIGHT = re.compile(rf"(?:BAROMETER\s*:|\bHb\s*:|(?<![.\w])H\s+)\s*({NUMBER}){LENGTH_UNIT}", re.I)
+SONAR = re.compile(rf"\bHs\s*:\s*({NUMBER}){LENGTH_UNIT}", re.I)
 ANGLES = re.compile(rf"\b([FG])\.PRY\s*\(\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*\)")
+MINUS_SIGN = "\u2212"  # that programs with fine typography write
 LOCAL_TIME = re.compile(r"(\d{4})[-./](\d{1,2})[-./](\d{1,2})\s+(\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d+)(?:[.,](\d+))?)?")
 """Fractions of a second are thousandths, and millionths after another comma."""
 FIELDS: dict[str, Column] = {
@@ -50,6 +54,7 @@ EQUIVALENT_WIDTH_MM = 34.61  # of a 4:3 image with the diagonal of a 36 x 24 mm 
 TENTHS_FROM = 100  # focal lengths that are whole numbers from here on are tenths of millimetres
 SUBTITLE_DELAY_STD_S = 0.1  # between the telemetry in a subtitle and its image
 METRES_PER_DEGREE = 111_320.0
+METRES_PER_FOOT, FEET = 0.3048, ("ft", "feet")
 MAX_GPS_COMMAS = 3  # in GPS(...); more are decimal commas, which cannot be told from those between numbers
 MAX_ZOOM = 1000.0
 ZOOM_UNIT = 10_000.0  # of zoom ratios that are whole numbers
@@ -134,14 +139,14 @@ def parse_cue(text: str, time: int) -> Cue:
         text: of one subtitle, with or without tags.
         time: nanoseconds since the first image.
     """
-    cue, text = Cue(time), TAG.sub("", text)
+    cue, text = Cue(time), TAG.sub("", text).replace(MINUS_SIGN, "-")
     for brackets in BRACKETS.findall(text):
-        _read_pairs(cue, {name: text.replace(",", ".") for name, text in PAIR.findall(brackets)})
+        _read_pairs(cue, {name: _in_plain_units(*value) for name, *value in PAIR.findall(brackets)})
     _read_gps(cue, text)
     if (height := HEIGHT.search(text)) is not None:
-        cue.heights.setdefault("takeoff", float(height[1]))
+        cue.heights.setdefault("takeoff", _metres(height[1], height[2]))
     if (sonar := SONAR.search(text)) is not None and float(sonar[1]) > 0:
-        cue.heights["ground"] = float(sonar[1])
+        cue.heights["ground"] = _metres(sonar[1], sonar[2])
     for which, pitch, roll, yaw in ANGLES.findall(text):
         _read_angles(cue, which, float(yaw), float(pitch), float(roll))
     cue.local_time = _local_time(text)
@@ -212,6 +217,18 @@ def _read_pairs(cue: Cue, pairs: dict[str, str]) -> None:
         cue.values["horizontal_fov"] = float(np.degrees(2 * np.arctan(half)))
 
 
+def _in_plain_units(before: str, number: str, after: str) -> str:
+    """A number in brackets with its point, in metres and degrees north and east, whatever stands beside it."""
+    text = number.replace(",", ".")
+    if after.lower() in FEET:
+        return repr(float(text) * METRES_PER_FOOT)
+    return f"-{text.lstrip('+-')}" if (before or after).upper() in ("S", "W") else text
+
+
+def _metres(number: str, unit: str | None) -> float:
+    return float(number) * (METRES_PER_FOOT if unit is not None and unit.lower() in FEET else 1.0)
+
+
 def _field_of_view(focal_length: str, zoom: str) -> float:
     """Horizontal degrees of an equivalent focal length in millimetres, or in tenths of them."""
     millimetres = float(focal_length) * _zoom(zoom)
@@ -237,7 +254,7 @@ def _read_gps(cue: Cue, text: str) -> None:
     cue.values["longitude"], cue.values["latitude"] = places
     cue.decimals = len(latitude.partition(".")[2])
     if unit is not None and altitude is not None:  # without a unit it is the number of satellites
-        cue.heights["unstated"] = float(altitude)
+        cue.heights["unstated"] = _metres(altitude, unit)
 
 
 def _signed(text: str, hemisphere: str | None, negative: str) -> float:

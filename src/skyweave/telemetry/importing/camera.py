@@ -11,6 +11,7 @@ from skyweave.core.geometry.ground import GroundPlane
 from skyweave.telemetry.angles import camera_orientations
 from skyweave.telemetry.assembly import assemble_poses
 from skyweave.telemetry.flight_ground import LEVEL_DATUMS, RASTER_DATUMS, choose_datum
+from skyweave.telemetry.flight_place import check_place_of_images
 from skyweave.telemetry.formats.photographs import photograph_samples, read_photographs
 from skyweave.telemetry.importing.alignment import LogAlignment, align, choose_window, measure_motion
 from skyweave.telemetry.importing.config import CameraImportConfig
@@ -96,6 +97,7 @@ def _open(config: CameraImportConfig) -> tuple[TimedImages, PosesOverTime, bool]
         return images, _standing_poses(config, images), True
     options = ReadOptions(config.channel, config.system, config.origin)
     log = read_telemetry(config.telemetry or path, config.telemetry_format, options)
+    check_place_of_images(log, path)
     return images, _on_image_clock(log, config, images), log.clock == "video"
 
 

@@ -3,7 +3,6 @@
 A package of somebody else adds a format through an entry point in the group ``skyweave.label_formats``.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.box_checks import check_image_boxes, check_stated_size
 from skyweave.core.images.image_names import ByImageName
+from skyweave.core.json_text import parse_json
 from skyweave.core.registry import Registry
 
 MOT_COLUMNS = 6  # at least: frame, identity, left, top, width, height
@@ -24,6 +24,7 @@ VISDRONE_COLUMNS = 10  # as many as MOT15 has, which fills the last three with -
 UNKNOWN = -1  # in place of a class
 KITTI_COLUMNS = 15  # of an object; one more in tracking, with frame and identity before them
 KITTI_IGNORED = ("DontCare", "Misc")
+CVAT_LEFT_OUT = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 CATEGORIES = {  # of others, by the names that are ours
     "person": "pedestrian",
     "people": "pedestrian",
@@ -189,7 +190,7 @@ def read_coco(path: Path) -> ImageLabels:
         DataError: it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         images = {image["id"]: image for image in content["images"]}
         labels = _coco_labels(content, images)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -219,7 +220,7 @@ def _coco_labels(content: Any, images: Iterable[Any]) -> dict[Any, list[ImageLab
 
 
 def read_cvat(path: Path) -> ImageLabels:
-    """Read CVAT's XML, version 1.1, for images or for videos; boxes alone.
+    """Read CVAT's XML, version 1.1, for images or for videos: boxes, also turned ones, and polygons as the box around.
 
     Args:
         path: of the file.
@@ -228,7 +229,7 @@ def read_cvat(path: Path) -> ImageLabels:
         DataError: it is none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if "<!ENTITY" in text:
             raise DataError(f"{path} declares entities and is not read")
         root = ElementTree.fromstring(text)
@@ -237,18 +238,23 @@ def read_cvat(path: Path) -> ImageLabels:
         sizes: dict[str, tuple[int, int]] = {}
         for image in root.iter("image"):
             sizes[image.attrib["name"]] = (int(image.get("height", 0)), int(image.get("width", 0)))
-            rows = [ImageLabel(_category(box.attrib["label"]), _cvat_box(box)) for box in image.iter("box")]
+            rows = [ImageLabel(_category(shape.attrib["label"]), _cvat_box(shape)) for shape in _cvat_shapes(image)]
             by_number[int(image.attrib["id"])] = by_name[image.attrib["name"]] = rows
         for track in root.iter("track"):
-            for box in track.iter("box"):
-                if box.get("outside") != "1":
-                    label = ImageLabel(_category(track.attrib["label"]), _cvat_box(box), track.attrib["id"])
-                    by_number.setdefault(int(box.attrib["frame"]), []).append(label)
+            for shape in _cvat_shapes(track):
+                rows = by_number.setdefault(int(shape.attrib["frame"]), [])
+                if shape.get("outside") != "1":
+                    rows.append(ImageLabel(_category(track.attrib["label"]), _cvat_box(shape), track.attrib["id"]))
+        for size in root.iterfind("meta//original_size"):
+            sizes["its video"] = (int(size.findtext("height") or 0), int(size.findtext("width") or 0))
     except (ElementTree.ParseError, KeyError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} holds no labels of CVAT: {type(error).__name__} {error}") from None
-    return ImageLabels(by_number, by_name, path, sizes)
+    counts = {kind: sum(1 for _ in root.iter(kind)) for kind in CVAT_LEFT_OUT}
+    left_out = ", ".join(f"{count} of kind {kind}" for kind, count in counts.items() if count)
+    notes = [f"{path.name}: boxes and polygons are read; left out are {left_out}"] if left_out else []
+    return ImageLabels(by_number, by_name, path, sizes, notes)
 
 
 def read_mot(path: Path) -> ImageLabels:
@@ -291,6 +297,8 @@ def _mot_row(cells: list[str]) -> tuple[int, int, np.ndarray, bool, int]:
             "COCO, or leave all but seven columns out (`cut -d, -f1-7`)"
         )
     box = _box(left, top, left + width, top + height)
+    if float(cells[0]) < 1:
+        raise ValueError("its frames count from 1; add 1 to those of this file")
     return int(float(cells[0])), int(float(cells[1])), box, considered, kind
 
 
@@ -342,7 +350,7 @@ def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> Im
 
 def _rows(path: Path, separator: str | None) -> Iterable[tuple[int, list[str]]]:
     """Lines of a table with their numbers, blank ones left out."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return [(number, line.split(separator)) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -360,8 +368,20 @@ def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
     return box
 
 
-def _cvat_box(box: ElementTree.Element) -> np.ndarray:
-    return _box(*(float(box.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
+def _cvat_shapes(element: ElementTree.Element) -> Iterable[ElementTree.Element]:
+    """Shapes that have a box, in an image or a track."""
+    return (shape for shape in element.iter() if shape.tag in ("box", "polygon"))
+
+
+def _cvat_box(shape: ElementTree.Element) -> np.ndarray:
+    """The box around a polygon, or around a box that is turned clockwise about its middle."""
+    if shape.tag == "polygon":
+        corners = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], np.float64)
+        return _box(*corners.min(0), *corners.max(0))
+    box = _box(*(float(shape.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
+    angle, middle, half = np.radians(float(shape.get("rotation", 0))), (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    reach = np.abs([[np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ half
+    return np.concatenate([middle - reach, middle + reach])
 
 
 def _number_in(name: str) -> int | None:

@@ -20,6 +20,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.recordings.nuscenes import CaptureJournal, finish_recording, write_scene
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.telemetry.flight_ground import read_flight_ground
+from skyweave.telemetry.flight_place import check_one_place
 from skyweave.telemetry.importing.camera import ImportedCamera, open_camera
 from skyweave.telemetry.importing.config import CameraImportConfig, ImportConfig
 from skyweave.telemetry.importing.images import TimedImages, frame_number
@@ -77,12 +78,13 @@ def import_scene(
     labels = {camera.platform: _read_labels(camera) for camera in config.cameras}
     estimate, with_elevation = config.align, config.elevation is not None
     cameras = [open_camera(camera, with_elevation=with_elevation, estimate=estimate) for camera in config.cameras]
+    check_one_place([camera.poses for camera in cameras])
     crs = flight_crs(cameras[0].poses)
     ground, notes = _ground(config, cameras, crs)
     if cameras[0].poses.epoch is None and len(cameras) == 1:
         notes.append("nobody says when the images were taken: times count from the first one; --start gives its UTC")
     notes += [note for camera in cameras for note in _check_labels(camera, labels[camera.config.platform])]
-    frames = _frames(config, cameras, labels, crs, ground)
+    frames = _frames(config, cameras, labels, crs, ground, notes)
     categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
     scene = RecordedScene(config.scene, frames, crs, description, ground=ground)
@@ -138,8 +140,9 @@ def _frames(
     labels: dict[str, ImageLabels | None],
     crs: str,
     ground: Ground,
+    notes: list[str],
 ) -> list[Frame]:
-    """Keyframes, each with the captures of the cameras that have an image and a pose then."""
+    """Keyframes, each with the captures of the cameras that have an image and a pose then; what lacks one is noted."""
     step = round(config.interval * NS_PER_S)
     ticks: dict[int, dict[str, Capture]] = {}
     objects: dict[int, list[GroundObject]] = {}
@@ -147,6 +150,7 @@ def _frames(
         platform = camera.config.platform
         numbers = _keyframe_numbers(camera.images, config.interval, labels[platform])
         keyframes = _keyframes(camera, numbers, epoch, crs, ground, config.max_columns)
+        notes += _coverage_notes(camera, len(numbers), len(keyframes))
         geometries = [keyframe.capture.geometry for keyframe in keyframes]
         check_ground_in_view(geometries, ground, camera.poses.source, ANGLE_RULE)
         placed = place_labels(keyframes, labels[platform], ground)
@@ -157,7 +161,8 @@ def _frames(
                 if placed is not None:
                     objects.setdefault(tick, []).extend(placed[number])
     if not ticks:
-        raise DataError(f"no image of {cameras[0].config.images} has a pose at its time; check --start and --offset")
+        images, times = cameras[0].config.images, _describe_times(cameras[0])
+        raise DataError(f"no image of {images} has a pose at its time: {times}; check --start and --offset")
     return [
         Frame(
             min(capture.time for capture in captures.values()),
@@ -166,6 +171,19 @@ def _frames(
         )
         for tick, captures in sorted(ticks.items())
     ]
+
+
+def _coverage_notes(camera: ImportedCamera, wanted: int, placed: int) -> list[str]:
+    if placed in (0, wanted):  # without any it is an error
+        return []
+    lost = f"{wanted - placed} of {wanted} keyframes have no pose at their time and are left out"
+    return [f"{camera.config.platform}: {lost} ({_describe_times(camera)})"]
+
+
+def _describe_times(camera: ImportedCamera) -> str:
+    seconds, log = camera.images.seconds, camera.poses.seconds
+    step = f", every {np.median(np.diff(log)):.3g} s" if len(log) > 1 else ""
+    return f"the images are of 0 to {seconds[-1]:.1f} s, the log of {log[0]:.1f} to {log[-1]:.1f} s{step}"
 
 
 def _epochs(cameras: Sequence[ImportedCamera]) -> list[int]:

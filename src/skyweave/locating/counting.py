@@ -64,8 +64,8 @@ def read_count_shapes(path: Path, crs: str) -> list[CountShape]:
         FileNotFoundError: no such file.
         DataError: it is no GeoJSON, or holds no lines and areas.
     """
-    found = [shape for shape in read_shapes(path) if shape.kind in KINDS]
-    shapes = [_count_shape(shape, number, crs, path) for number, shape in enumerate(found, 1)]
+    drawn = [shape for shape in read_shapes(path) if shape.kind in KINDS]
+    shapes = [_count_shape(shape, number, crs, path) for number, shape in enumerate(drawn, 1)]
     if not shapes:
         raise DataError(f"{path} holds no LineString and no Polygon; draw one where tracks are to be counted")
     return shapes

@@ -17,6 +17,8 @@ from skyweave.core.geometry.geodesy import GEOGRAPHIC_CRS, unproject_lon_lat
 from skyweave.core.json_text import parse_json
 
 CRS84 = "CRS84"  # end of the name of longitude and latitude on WGS84, of which most programs write all of it
+MEMBERS = {"FeatureCollection": "features", "GeometryCollection": "geometries"}
+SIMPLE = ("Point", "LineString", "Polygon")
 PARTS = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
 
 
@@ -58,25 +60,27 @@ def read_shapes(path: Path) -> list[GeoShape]:
 
 def _geometries(content: dict[str, Any], properties: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield the geometries of one part each, with the properties of their features."""
-    kind = content["type"]
-    below = content.get({"FeatureCollection": "features", "GeometryCollection": "geometries"}.get(kind, ""), [])
-    for part in below:
-        yield from _geometries(part, properties)
-    if kind == "Feature" and content["geometry"] is not None:
-        yield from _geometries(content["geometry"], content.get("properties") or {})
-    elif kind in PARTS:
-        for coordinates in content["coordinates"]:
-            yield {"type": PARTS[kind], "coordinates": coordinates}, properties
-    elif kind in PARTS.values():
+    for part in _parts(content):
+        yield from _geometries(part, content.get("properties") or properties)
+    if content["type"] in SIMPLE:
         yield content, properties
+
+
+def _parts(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what an object consists of; nothing of a geometry of one part."""
+    kind = content["type"]
+    if kind == "Feature":
+        return [part for part in [content["geometry"]] if part is not None]
+    if kind in PARTS:
+        return [{"type": PARTS[kind], "coordinates": coordinates} for coordinates in content["coordinates"]]
+    return list(content.get(MEMBERS.get(kind, ""), []))
 
 
 def _shape(
     geometry: dict[str, Any], properties: dict[str, Any], to_degrees: Callable[[np.ndarray], np.ndarray]
 ) -> GeoShape:
-    coordinates = {"Point": lambda c: [[c]], "LineString": lambda c: [c], "Polygon": lambda c: c}[geometry["type"]](
-        geometry["coordinates"]
-    )
+    stated = geometry["coordinates"]
+    coordinates = {"Point": [[stated]], "LineString": [stated], "Polygon": stated}[geometry["type"]]
     rings = [to_degrees(np.array([point[:2] for point in ring], np.float64).reshape(-1, 2)) for ring in coordinates]
     if not rings or not all(map(len, rings)):
         raise ValueError(f"a {geometry['type']} without coordinates")

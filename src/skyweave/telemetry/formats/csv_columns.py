@@ -140,15 +140,18 @@ class CsvReader:
 def _refuse_radians(named: NamedColumns, columns: Mapping[Column, np.ndarray]) -> None:
     """Refuse angles without a unit that are a circle in radians and next to nothing in degrees."""
     for pair in ANGLES:
-        spellings = [named.find(NAMES[name]) or "" for name in pair]
-        values = [columns[name][np.isfinite(columns[name])] for name in pair if name in columns]
-        if all(_has_no_unit(name) for name in spellings) and _look_like_radians(values):
-            heading, pitch = spellings
-            raise DataError(
-                f"{named.path}: columns {heading!r} and {pitch!r} stay within {np.abs(values[0]).max():.2f} and "
-                f"{np.abs(values[1]).max():.2f}: degrees or radians? call them '{heading}(rad)' and '{pitch}(rad)', or "
-                f"'{heading}(deg)' and '{pitch}(deg)'"
-            )
+        if columns.keys() >= set(pair):
+            _check_unit(named, pair, [columns[name][np.isfinite(columns[name])] for name in pair])
+
+
+def _check_unit(named: NamedColumns, pair: Sequence[Column], values: Sequence[np.ndarray]) -> None:
+    heading, pitch = (named.find(NAMES[name]) or "" for name in pair)
+    if _has_no_unit(heading) and _has_no_unit(pitch) and _look_like_radians(values):
+        largest, lowest = np.abs(values[0]).max(), np.abs(values[1]).max()
+        raise DataError(
+            f"{named.path}: columns {heading!r} and {pitch!r} stay within {largest:.2f} and {lowest:.2f}: degrees or "
+            f"radians? call them '{heading}(rad)' and '{pitch}(rad)', or '{heading}(deg)' and '{pitch}(deg)'"
+        )
 
 
 def _has_no_unit(column: str) -> bool:
@@ -157,10 +160,10 @@ def _has_no_unit(column: str) -> bool:
 
 def _look_like_radians(angles: Sequence[np.ndarray]) -> bool:
     """Whether headings and pitches fill circles of radians."""
-    if len(angles) != 2 or not all(map(len, angles)):
+    if not all(map(len, angles)):
         return False
-    headings, pitches = (np.abs(values).max() for values in angles)
-    return bool(headings <= 2 * np.pi and pitches <= np.pi / 2 and max(np.ptp(angles[0]), pitches) > SURELY_ANGLES)
+    largest = np.array([np.abs(values).max() for values in angles])
+    return bool((largest <= [2 * np.pi, np.pi / 2]).all() and max(np.ptp(angles[0]), largest[1]) > SURELY_ANGLES)
 
 
 def _scale(path: Path, column: str, units: Mapping[str, float]) -> float:

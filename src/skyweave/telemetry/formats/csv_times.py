@@ -137,11 +137,11 @@ def order_rows(columns: NamedColumns, rows: RowTimes) -> tuple[np.ndarray, RowTi
             f"{columns.path}: times go back in {back.sum()} of {len(known)} rows; sort the rows by their time, or give "
             "each flight a table of its own"
         )
-    times, spread = _spread(columns, rows.times[known])
-    return known, replace(rows, times=times, notes=(*notes, *spread))
+    times, more = _distribute(columns, rows.times[known])
+    return known, replace(rows, times=times, notes=(*notes, *more))
 
 
-def _spread(columns: NamedColumns, times: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _distribute(columns: NamedColumns, times: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Times of rows that share whole seconds, evenly over these."""
     stamps, groups, counts = np.unique(times, return_inverse=True, return_counts=True)
     usual = int(np.median(counts)) if len(counts) else 0

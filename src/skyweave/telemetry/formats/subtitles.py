@@ -168,8 +168,6 @@ def subtitle_samples(cues: Sequence[Cue], source: str) -> LogSamples:
             f"{source} holds {len(cues)} subtitles and no telemetry in them; take those that the drone wrote"
         )
     columns = {name: np.array([cue.values.get(name, np.nan) for cue in cues]) for name in _names(cues)}
-    datums: set[HeightDatum] = {datum for cue in cues for datum in cue.heights}
-    heights = {datum: np.array([cue.heights.get(datum, np.nan) for cue in cues]) for datum in datums}
     times = np.array([cue.time for cue in cues], np.int64)
     rounding = 10.0 ** -min(cue.decimals for cue in cues) * METRES_PER_DEGREE / np.sqrt(12)
     columns["horizontal_std"] = np.full(len(cues), np.hypot(HORIZONTAL_STD_M, rounding))
@@ -180,11 +178,16 @@ def subtitle_samples(cues: Sequence[Cue], source: str) -> LogSamples:
         times=times,
         clock="video",
         columns=columns,
-        heights=heights,
+        heights=_heights(cues),
         time_std=float(max(interval, 0.0) / np.sqrt(12) + SUBTITLE_DELAY_STD_S),
         missing=MISSING | _missing_utc(cues),
         notes=tuple(notes),
     )
+
+
+def _heights(cues: Sequence[Cue]) -> dict[HeightDatum, np.ndarray]:
+    datums: set[HeightDatum] = {datum for cue in cues for datum in cue.heights}
+    return {datum: np.array([cue.heights.get(datum, np.nan) for cue in cues]) for datum in datums}
 
 
 def _names(cues: Sequence[Cue]) -> list[Column]:

@@ -196,13 +196,22 @@ def read_coco(path: Path) -> ImageLabels:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} holds no labels of COCO: {type(error).__name__} {error}") from None
     files = {key: str(image["file_name"]) for key, image in images.items() if "file_name" in image}
+    sizes = {files.get(key, f"image {key}"): _coco_size(image) for key, image in images.items()}
+    by_name = {name: labels[key] for key, name in files.items()}
+    return ImageLabels(_coco_by_number(images, files, labels), by_name, path, sizes)
+
+
+def _coco_size(image: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and columns of an image; 0 where it does not state them."""
+    return int(image.get("height") or 0), int(image.get("width") or 0)
+
+
+def _coco_by_number(
+    images: Mapping[Any, Any], files: Mapping[Any, str], labels: Mapping[Any, list[ImageLabel]]
+) -> dict[int, list[ImageLabel]]:
+    """Labels by the number of their frame, as they state it, or as the names of their files do."""
     numbers = {key: image.get("frame_id", _number_in(files.get(key, ""))) for key, image in images.items()}
-    by_number = {int(numbers[key]): rows for key, rows in labels.items() if numbers[key] is not None}
-    sizes = {
-        files.get(key, f"image {key}"): (int(image.get("height") or 0), int(image.get("width") or 0))
-        for key, image in images.items()
-    }
-    return ImageLabels(by_number, {name: labels[key] for key, name in files.items()}, path, sizes)
+    return {int(numbers[key]): rows for key, rows in labels.items() if numbers[key] is not None}
 
 
 def _coco_labels(content: Any, images: Iterable[Any]) -> dict[Any, list[ImageLabel]]:
@@ -228,33 +237,47 @@ def read_cvat(path: Path) -> ImageLabels:
     Raises:
         DataError: it is none.
     """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if "<!ENTITY" in text:
+        raise DataError(f"{path} declares entities and is not read")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if "<!ENTITY" in text:
-            raise DataError(f"{path} declares entities and is not read")
         root = ElementTree.fromstring(text)
-        by_number: dict[int, list[ImageLabel]] = {}
-        by_name: dict[str, list[ImageLabel]] = {}
-        sizes: dict[str, tuple[int, int]] = {}
-        for image in root.iter("image"):
-            sizes[image.attrib["name"]] = (int(image.get("height", 0)), int(image.get("width", 0)))
-            rows = [ImageLabel(_category(shape.attrib["label"]), _cvat_box(shape)) for shape in _cvat_shapes(image)]
-            by_number[int(image.attrib["id"])] = by_name[image.attrib["name"]] = rows
+        by_number, by_name, sizes = _cvat_images(root)
         for track in root.iter("track"):
-            for shape in _cvat_shapes(track):
-                rows = by_number.setdefault(int(shape.attrib["frame"]), [])
-                if shape.get("outside") != "1":
-                    rows.append(ImageLabel(_category(track.attrib["label"]), _cvat_box(shape), track.attrib["id"]))
+            _read_cvat_track(track, by_number)
         for size in root.iterfind("meta//original_size"):
             sizes["its video"] = (int(size.findtext("height") or 0), int(size.findtext("width") or 0))
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} holds no labels of CVAT: {type(error).__name__} {error}") from None
-    counts = {kind: sum(1 for _ in root.iter(kind)) for kind in CVAT_LEFT_OUT}
+    return ImageLabels(by_number, by_name, path, sizes, _cvat_notes(root, path))
+
+
+def _cvat_images(
+    root: ElementTree.Element,
+) -> tuple[dict[int, list[ImageLabel]], dict[str, list[ImageLabel]], dict[str, tuple[int, int]]]:
+    """Labels of images by number and by name, and the sizes of these."""
+    images = list(root.iter("image"))
+    by_name = {image.attrib["name"]: list(map(_cvat_label, _shapes(image))) for image in images}
+    sizes = {image.attrib["name"]: (int(image.get("height", 0)), int(image.get("width", 0))) for image in images}
+    return {int(image.attrib["id"]): by_name[image.attrib["name"]] for image in images}, by_name, sizes
+
+
+def _cvat_label(shape: ElementTree.Element) -> ImageLabel:
+    return ImageLabel(_category(shape.attrib["label"]), _cvat_box(shape))
+
+
+def _read_cvat_track(track: ElementTree.Element, by_number: dict[int, list[ImageLabel]]) -> None:
+    """Add what a track is in each image; one in which it is outside is an image with labels, too."""
+    for shape in _shapes(track):
+        rows = by_number.setdefault(int(shape.attrib["frame"]), [])
+        if shape.get("outside") != "1":
+            rows.append(ImageLabel(_category(track.attrib["label"]), _cvat_box(shape), track.attrib["id"]))
+
+
+def _cvat_notes(root: ElementTree.Element, path: Path) -> list[str]:
+    counts = {kind: len(list(root.iter(kind))) for kind in CVAT_LEFT_OUT}
     left_out = ", ".join(f"{count} of kind {kind}" for kind, count in counts.items() if count)
-    notes = [f"{path.name}: boxes and polygons are read; left out are {left_out}"] if left_out else []
-    return ImageLabels(by_number, by_name, path, sizes, notes)
+    return [f"{path.name}: boxes and polygons are read; left out are {left_out}"] if left_out else []
 
 
 def read_mot(path: Path) -> ImageLabels:
@@ -368,9 +391,9 @@ def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
     return box
 
 
-def _cvat_shapes(element: ElementTree.Element) -> Iterable[ElementTree.Element]:
-    """Shapes that have a box, in an image or a track."""
-    return (shape for shape in element.iter() if shape.tag in ("box", "polygon"))
+def _shapes(element: ElementTree.Element) -> list[ElementTree.Element]:
+    """Shapes of CVAT that have a box, in an image or a track."""
+    return [*element.iter("box"), *element.iter("polygon")]
 
 
 def _cvat_box(shape: ElementTree.Element) -> np.ndarray:

@@ -173,10 +173,10 @@ def _frames(
     ]
 
 
-def _coverage_notes(camera: ImportedCamera, wanted: int, placed: int) -> list[str]:
-    if placed in (0, wanted):  # without any it is an error
+def _coverage_notes(camera: ImportedCamera, keyframes: int, placed: int) -> list[str]:
+    if placed in (0, keyframes):  # without any it is an error
         return []
-    lost = f"{wanted - placed} of {wanted} keyframes have no pose at their time and are left out"
+    lost = f"{keyframes - placed} of {keyframes} keyframes have no pose at their time and are left out"
     return [f"{camera.config.platform}: {lost} ({_describe_times(camera)})"]
 
 

@@ -197,7 +197,6 @@ def test_a_log_on_another_clock_needs_the_start_of_the_video(folder: Path, capsy
     assert run(folder, capsys, *options, "--start", "2026-11-30T14:00:01")["frames"] == 4
 
 
-<<<<<<< HEAD
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -232,11 +231,11 @@ def test_an_import_of_other_options_is_not_gone_on_with(
     arguments = ["import", str(folder / "a.mp4"), "--telemetry", str(folder / "a.srt"), "--fov", "70", "--resume"]
     assert main([*arguments, "--no-alignment", "-o", str(tmp_path / "a")]) == 2
     assert "start anew without --resume" in capsys.readouterr().err
-=======
+
+
 def test_keyframes_without_a_pose_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (folder / "a.srt").read_text()
     (folder / "short.srt").write_text(text[: text.index("00:00:02,000 -->")])
     summary = run(folder, capsys, "--telemetry", str(folder / "short.srt"), "--no-alignment")
     assert summary["frames"] == 6  # the last pose is held for a second
     assert any("10 of 16 keyframes have no pose at their time" in note for note in summary["notes"]["UAV_1"])
->>>>>>> 1f59f6c (Logs: places, times, units and angles that contradict are asked for)

@@ -190,7 +190,7 @@ def test_cvat_turned_boxes_and_polygons_have_the_box_around_them(tmp_path: Path)
     <track id="0" label="car"><box frame="3" outside="1" xtl="1" ytl="2" xbr="3" ybr="4"/></track></annotations>"""
     read = labels(tmp_path, "a.xml", "\ufeff" + shapes)
     boxes = [label.box for label in read.of_image(2, "b.png") or []]
-    np.testing.assert_allclose(boxes, [[10, 20, 40, 60], [0, 30, 40, 50]], atol=1e-9)
+    np.testing.assert_allclose(boxes, [[0, 30, 40, 50], [10, 20, 40, 60]], atol=1e-9)
     assert read.of_image(3, "") == [] and "left out are 1 of kind points" in read.notes[0]
     assert read.sizes == {"b.png": (48, 64), "its video": (48, 64)}
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -24,7 +23,6 @@ VISDRONE_COLUMNS = 10  # as many as MOT15 has, which fills the last three with -
 UNKNOWN = -1  # in place of a class
 KITTI_COLUMNS = 15  # of an object; one more in tracking, with frame and identity before them
 KITTI_IGNORED = ("DontCare", "Misc")
-CVAT_LEFT_OUT = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 CATEGORIES = {  # of others, by the names that are ours
     "person": "pedestrian",
     "people": "pedestrian",
@@ -141,7 +139,7 @@ LABEL_FORMATS: Registry[Callable[[Path], ImageLabels]] = Registry(
     "label format",
     {
         "coco": "skyweave.telemetry.importing.labels:read_coco",
-        "cvat": "skyweave.telemetry.importing.labels:read_cvat",
+        "cvat": "skyweave.telemetry.importing.cvat:read_cvat",
         "mot": "skyweave.telemetry.importing.labels:read_mot",
         "kitti": "skyweave.telemetry.importing.labels:read_kitti",
     },
@@ -223,61 +221,11 @@ def _coco_labels(content: Any, images: Iterable[Any]) -> dict[Any, list[ImageLab
             continue
         left, top, width, height = (float(value) for value in annotation["bbox"])
         track = annotation.get("track_id", annotation.get("instance_id", ""))
-        box = _box(left, top, left + width, top + height)
-        labels[annotation["image_id"]].append(ImageLabel(_category(names[annotation["category_id"]]), box, str(track)))
+        box = image_box(left, top, left + width, top + height)
+        labels[annotation["image_id"]].append(
+            ImageLabel(plain_category(names[annotation["category_id"]]), box, str(track))
+        )
     return labels
-
-
-def read_cvat(path: Path) -> ImageLabels:
-    """Read CVAT's XML, version 1.1, for images or for videos: boxes, also turned ones, and polygons as the box around.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        DataError: it is none.
-    """
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if "<!ENTITY" in text:
-        raise DataError(f"{path} declares entities and is not read")
-    try:
-        root = ElementTree.fromstring(text)
-        by_number, by_name, sizes = _cvat_images(root)
-        for track in root.iter("track"):
-            _read_cvat_track(track, by_number)
-        for size in root.iterfind("meta//original_size"):
-            sizes["its video"] = (int(size.findtext("height") or 0), int(size.findtext("width") or 0))
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise DataError(f"{path} holds no labels of CVAT: {type(error).__name__} {error}") from None
-    return ImageLabels(by_number, by_name, path, sizes, _cvat_notes(root, path))
-
-
-def _cvat_images(
-    root: ElementTree.Element,
-) -> tuple[dict[int, list[ImageLabel]], dict[str, list[ImageLabel]], dict[str, tuple[int, int]]]:
-    """Labels of images by number and by name, and the sizes of these."""
-    images = list(root.iter("image"))
-    by_name = {image.attrib["name"]: list(map(_cvat_label, _shapes(image))) for image in images}
-    sizes = {image.attrib["name"]: (int(image.get("height", 0)), int(image.get("width", 0))) for image in images}
-    return {int(image.attrib["id"]): by_name[image.attrib["name"]] for image in images}, by_name, sizes
-
-
-def _cvat_label(shape: ElementTree.Element) -> ImageLabel:
-    return ImageLabel(_category(shape.attrib["label"]), _cvat_box(shape))
-
-
-def _read_cvat_track(track: ElementTree.Element, by_number: dict[int, list[ImageLabel]]) -> None:
-    """Add what a track is in each image; one in which it is outside is an image with labels, too."""
-    for shape in _shapes(track):
-        rows = by_number.setdefault(int(shape.attrib["frame"]), [])
-        if shape.get("outside") != "1":
-            rows.append(ImageLabel(_category(track.attrib["label"]), _cvat_box(shape), track.attrib["id"]))
-
-
-def _cvat_notes(root: ElementTree.Element, path: Path) -> list[str]:
-    counts = {kind: len(list(root.iter(kind))) for kind in CVAT_LEFT_OUT}
-    left_out = ", ".join(f"{count} of kind {kind}" for kind, count in counts.items() if count)
-    return [f"{path.name}: boxes and polygons are read; left out are {left_out}"] if left_out else []
 
 
 def read_mot(path: Path) -> ImageLabels:
@@ -319,7 +267,7 @@ def _mot_row(cells: list[str]) -> tuple[int, int, np.ndarray, bool, int]:
             "it has ten columns, and the last three are not -1: VisDrone's classes have other numbers; convert it to "
             "COCO, or leave all but seven columns out (`cut -d, -f1-7`)"
         )
-    box = _box(left, top, left + width, top + height)
+    box = image_box(left, top, left + width, top + height)
     if float(cells[0]) < 1:
         raise ValueError("its frames count from 1; add 1 to those of this file")
     return int(float(cells[0])), int(float(cells[1])), box, considered, kind
@@ -368,7 +316,7 @@ def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> Im
     height, width, length = values[7:10]
     known = min(height, width, length) > 0
     camera_box = CameraBox(values[10:13], np.array([length, width, height]), float(values[13])) if known else None
-    return ImageLabel(_category(cells[0]), _box(*values[3:7]), track, camera_box)
+    return ImageLabel(plain_category(cells[0]), image_box(*values[3:7]), track, camera_box)
 
 
 def _rows(path: Path, separator: str | None) -> Iterable[tuple[int, list[str]]]:
@@ -384,27 +332,22 @@ def _whole(text: str, path: Path, line: int) -> int:
         raise DataError(f"{path}, line {line}: {text!r} is no number of an image") from None
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+def image_box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """Return a box: (4,) pixels.
+
+    Args:
+        left: side, pixels.
+        top: side, pixels.
+        right: side, pixels.
+        bottom: side, pixels.
+
+    Raises:
+        ValueError: it ends before it begins, or is not finite.
+    """
     box = np.array([left, top, right, bottom], np.float64)
     if not np.isfinite(box).all() or right < left or bottom < top:
         raise ValueError(f"{box.tolist()} is no box")
     return box
-
-
-def _shapes(element: ElementTree.Element) -> list[ElementTree.Element]:
-    """Shapes of CVAT that have a box, in an image or a track."""
-    return [*element.iter("box"), *element.iter("polygon")]
-
-
-def _cvat_box(shape: ElementTree.Element) -> np.ndarray:
-    """The box around a polygon, or around a box that is turned clockwise about its middle."""
-    if shape.tag == "polygon":
-        corners = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], np.float64)
-        return _box(*corners.min(0), *corners.max(0))
-    box = _box(*(float(shape.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
-    angle, middle, half = np.radians(float(shape.get("rotation", 0))), (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    reach = np.abs([[np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ half
-    return np.concatenate([middle - reach, middle + reach])
 
 
 def _number_in(name: str) -> int | None:
@@ -413,6 +356,11 @@ def _number_in(name: str) -> int | None:
     return int(digits[-1]) if digits else None
 
 
-def _category(name: str) -> str:
+def plain_category(name: str) -> str:
+    """Return the name of a class as it is here.
+
+    Args:
+        name: in a file of labels.
+    """
     plain = name.strip().lower().replace(" ", "_")
     return CATEGORIES.get(plain, plain)

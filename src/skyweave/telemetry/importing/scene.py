@@ -85,20 +85,16 @@ def import_scene(
         notes.append("nobody says when the images were taken: times count from the first one; --start gives its UTC")
     notes += [note for camera in cameras for note in _check_labels(camera, labels[camera.config.platform])]
     frames = _frames(config, cameras, labels, crs, ground, notes)
-    categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
     scene = RecordedScene(config.scene, frames, crs, description, ground=ground)
     unless = CaptureJournal.file_name(config.scene) if resume else ""
     with claim_folder(folder), removed_when_broken_off(folder, unless):
         journal = CaptureJournal(folder, config.scene, _made_from(config, image_format), resume)
-        write_scene(folder, scene, categories, image_format=image_format, journal=journal, progress=progress)
+        write_scene(folder, scene, _categories(frames), image_format=image_format, journal=journal, progress=progress)
     by_platform = {camera.config.platform: [*camera.notes, *notes] for camera in cameras}
     world = {"imported": {camera.config.platform: _estimates(camera) for camera in cameras}}
     tables = finish_recording(folder, folder.name, {config.split: [config.scene]}, world=world)
-    captures = {
-        camera.config.platform: sum(camera.config.platform in frame.captures for frame in frames) for camera in cameras
-    }
-    return ImportReport(tables, len(frames), captures, _count_objects(frames), by_platform)
+    return ImportReport(tables, len(frames), _count_captures(cameras, frames), _count_objects(frames), by_platform)
 
 
 def _made_from(config: ImportConfig, image_format: str) -> str:
@@ -107,6 +103,15 @@ def _made_from(config: ImportConfig, image_format: str) -> str:
         path for camera in config.cameras for path in (camera.images, camera.telemetry, camera.labels, camera.camera)
     ]
     return fingerprint_of(f"{config} {image_format}", [*files, config.elevation])
+
+
+def _count_captures(cameras: Sequence[ImportedCamera], frames: Sequence[Frame]) -> dict[str, int]:
+    platforms = [camera.config.platform for camera in cameras]
+    return {platform: sum(platform in frame.captures for frame in frames) for platform in platforms}
+
+
+def _categories(frames: Sequence[Frame]) -> list[str]:
+    return sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
 
 
 def _count_objects(frames: Sequence[Frame]) -> int:

@@ -233,3 +233,31 @@ def test_a_patch_in_part_missing_is_embedded_by_what_is_there(tokenizer: str) ->
     assert torch.allclose(tokens[0][:, 2:], tokens[1][:, 2:], atol=1e-5)
     assert not torch.allclose(tokens[0][:, :2], tokens[1][:, :2], atol=1e-3)
     assert model(cut, 8).valid.all()
+
+
+def test_overlapping_patches_hold_the_patches_side_by_side() -> None:
+    """The tokenizer as a convolution: at the centres of whole patches it is what it is without overlap."""
+    sensor = get_sensor("sentinel2-l2a")
+    model, images = backbone(sensor), batch(sensor, 16, 12)
+    with torch.no_grad():
+        stem = model(images, 4).stem.transpose(1, 2).unflatten(2, (4, 3))
+        every, second = (model.embed_overlapping_patches(images, 4, stride) for stride in (1, 2))
+        assert every.shape == (2, 64, 16, 12)
+        torch.testing.assert_close(every[:, :, 1::4, 1::4], stem, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(every[:, :, ::2, ::2], second, rtol=1e-4, atol=1e-5)
+
+
+def test_an_invalid_pixel_of_an_overlapping_patch_counts_as_the_mean() -> None:
+    sensor = get_sensor("sentinel2-l2a")
+    model, images = backbone(sensor), batch(sensor)
+    means = torch.from_numpy(sensor.means)
+    broken, filled = images.pixels.clone(), images.pixels.clone()
+    broken[:, :, 3, 5], filled[:, :, 3, 5] = -9999, means
+    valid = images.valid.clone()
+    valid[:, :, 3, 5] = False
+    with torch.no_grad():
+        stems = [
+            model.embed_overlapping_patches(replace(images, pixels=p, valid=v), 4, 2)
+            for p, v in ((broken, valid), (filled, images.valid))
+        ]
+    torch.testing.assert_close(*stems, rtol=1e-4, atol=1e-4)

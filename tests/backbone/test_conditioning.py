@@ -1,5 +1,6 @@
 """How the spectral tokenizer's weights are read: other coordinates for training, the same function at the start."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from torch import Tensor
 from skyweave.backbone import Backbone, build_backbone, load_backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.checkpoint import save_checkpoint
+from skyweave.backbone.config import CONDITIONING
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import catalogue
+from skyweave.core.sensors.sensor import Sensor
 
 SENSOR = catalogue()["sentinel2-l1c"]
 SMALL = {"width": 16, "depth": 1, "heads": 2}
@@ -20,11 +23,11 @@ def network(**conditioning: float) -> Backbone:
     return build_backbone("tiny", [SENSOR], seed=0, **SMALL, **conditioning).eval()
 
 
-def stem(backbone: Backbone, values: Tensor) -> Tensor:
+def stem(backbone: Backbone, values: Tensor, sensor: Sensor = SENSOR) -> Tensor:
     """Tokens of normalised pixels (bands, 16, 16), before the encoder."""
-    means, stds = backbone.statistics(SENSOR)
+    means, stds = backbone.statistics(sensor)
     pixels = (values * stds + means)[None].float()
-    batch = SensorBatch(pixels, torch.ones_like(pixels, dtype=torch.bool), SENSOR, torch.tensor([10.0]))
+    batch = SensorBatch(pixels, torch.ones_like(pixels, dtype=torch.bool), sensor, torch.tensor([10.0]))
     with torch.no_grad():
         return backbone(batch, 8).stem
 
@@ -57,13 +60,24 @@ def test_contrasts_leave_the_mean_alone_and_multiply_the_rest(image: Tensor) -> 
     torch.testing.assert_close(stem(banded, image) - origin, stem(plain, spread) - origin, rtol=1e-3, atol=1e-4)
 
 
+def test_radar_has_a_contrast_of_pixels_for_itself(image: Tensor) -> None:
+    radar = catalogue()["sentinel1-rtc"]
+    both = replace(radar, name="both", bands=(*radar.bands, *SENSOR.bands[:2]))
+    for sensor, expected in ((SENSOR, 3.0), (radar, 5.0), (both, 4.0)):
+        values = image[: len(sensor)]
+        chosen = stem(network(pixel_contrast=3.0, radar_pixel_contrast=5.0), values, sensor)
+        same = network(pixel_contrast=expected, radar_pixel_contrast=expected)
+        torch.testing.assert_close(chosen, stem(same, values, sensor))
+        assert not torch.allclose(chosen, stem(network(), values, sensor), atol=1e-3)
+
+
 def test_the_card_keeps_them_and_old_cards_say_nothing_of_them(tmp_path: Path, image: Tensor) -> None:
-    changed = network(band_contrast=3.0, pixel_contrast=2.0, kernel_scale=0.1)
+    changed = network(band_contrast=3.0, pixel_contrast=2.0, radar_pixel_contrast=1.5, kernel_scale=0.1)
     save_checkpoint(tmp_path / "w.safetensors", changed, "w")
     again = load_backbone(tmp_path / "w.safetensors")
     assert again.config == changed.config
     torch.testing.assert_close(stem(again, image), stem(changed, image))
-    assert not {"band_contrast", "pixel_contrast", "kernel_scale"} & network().config.to_dict().keys()
+    assert not {*CONDITIONING} & network().config.to_dict().keys()
 
 
 def test_a_factor_is_above_zero() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from skyweave.backbone.band_encoder import BandEncoder, added_kinds
 from skyweave.backbone.batch import SensorBatch
@@ -175,6 +176,35 @@ class Backbone(Encoder):
             values = fill_with_means(values, masks)
             usable = masks.flatten(2).any(-1)
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
+
+    def embed_overlapping_patches(self, batch: SensorBatch, patch_size: int, stride: int) -> Tensor:
+        """Return the embedding of the patch about every ``stride``-th pixel: the tokenizer as a convolution.
+
+        Patches side by side say where an edge lies only up to their size; overlapping ones (as in SegFormer, arXiv
+        2105.15203) say it for every pixel. Images are mirrored at their edges; an invalid pixel counts as the mean.
+
+        Args:
+            batch: images of one sensor and size, of at least half a patch a side.
+            patch_size: pixels per patch side.
+            stride: pixels between the centres of patches.
+
+        Returns:
+            (batch, width, rows / stride, columns / stride), rounded up.
+        """
+        means, stds = self.statistics(batch.sensor)
+        pixels = ((batch.pixels - means.to(batch.pixels)) / stds.to(batch.pixels)).clamp(
+            -MAX_DEVIATIONS, MAX_DEVIATIONS
+        )
+        before, after = (patch_size - 1) // 2, patch_size // 2
+        padded = functional.pad(pixels * batch.valid, (before, after, before, after), mode="reflect")
+        windows = padded.unfold(2, patch_size, stride).unfold(3, patch_size, stride)
+        rows = [self._embed_row(row, batch.sensor) for row in windows.unbind(2)]  # all at once would fill the memory
+        return torch.stack(rows, dim=2)
+
+    def _embed_row(self, windows: Tensor, sensor: Sensor) -> Tensor:
+        """Return (batch, width, columns) of windows (batch, bands, columns, p, p)."""
+        embedded: Tensor = self.patch_embed(windows.transpose(1, 2), None, sensor)
+        return embedded.transpose(1, 2)
 
     def tokens(self, patches: Patches, keep: Tensor) -> Tensor:
         """Embed some patches, without their coordinates.

@@ -8,7 +8,7 @@ import torch
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.band_encoder import added_kinds
-from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.config import CONDITIONING, BackboneConfig
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Conditioning, PerSensorTokenizer, SpectralTokenizer, Tokenizer
 from skyweave.backbone.transformer import TransformerEncoder, initialise_weights
@@ -62,7 +62,7 @@ def build_backbone(
 
 def _tokenizer(config: BackboneConfig, sensors: Sequence[Sensor]) -> Tokenizer:
     if config.tokenizer == "spectral":
-        conditioning = Conditioning(config.band_contrast, config.pixel_contrast, config.kernel_scale)
+        conditioning = Conditioning(**{name: getattr(config, name) for name in CONDITIONING})
         return SpectralTokenizer(config.width, config.patch_size, config.mixes, config.band_kinds, conditioning)
     if not sensors:
         raise ConfigError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")

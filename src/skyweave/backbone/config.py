@@ -7,7 +7,7 @@ from skyweave.backbone.band_encoder import KindColumns
 from skyweave.backbone.positions import GroundSampleDistanceMode
 from skyweave.core.errors import ConfigError
 
-CONDITIONING = ("band_contrast", "pixel_contrast", "kernel_scale")
+CONDITIONING = ("band_contrast", "pixel_contrast", "radar_pixel_contrast", "kernel_scale")
 """Fields that say how the spectral tokenizer's weights are read; at 1 they are read as they are."""
 
 
@@ -24,6 +24,7 @@ class BackboneConfig:
         mixes: response functions of the spectral tokenizer.
         band_contrast: of the spectral tokenizer, see ``SpectralTokenizer``; 1 for none.
         pixel_contrast: likewise.
+        radar_pixel_contrast: likewise.
         kernel_scale: likewise.
         ground_sample_distance: how positions use it, see ``Positions``.
         band_kinds: kinds of bands that other packages add and these weights have columns for, with their number.
@@ -37,6 +38,7 @@ class BackboneConfig:
     mixes: int = 32
     band_contrast: float = 1.0
     pixel_contrast: float = 1.0
+    radar_pixel_contrast: float = 1.0
     kernel_scale: float = 1.0
     ground_sample_distance: GroundSampleDistanceMode = "embedded"
     band_kinds: KindColumns = ()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.backbone.features import Features
@@ -59,6 +59,19 @@ class Encoder(nn.Module, ABC):
             DataError: a sensor, band or unit that the encoder does not know.
             WeightsError: a patch size or band that the encoder was not made for.
         """
+
+    def embed_overlapping_patches(self, batch: SensorBatch, patch_size: int, stride: int) -> Tensor | None:
+        """Return the embedding of the patch about every ``stride``-th pixel; None: the encoder cannot tell it.
+
+        Args:
+            batch: images of one sensor and size.
+            patch_size: pixels per patch side.
+            stride: pixels between the centres of patches.
+
+        Returns:
+            (batch, width, rows / stride, columns / stride), rounded up.
+        """
+        return None
 
     def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[Features]:
         """Return the features of a mix of sensors and sizes.

@@ -130,12 +130,24 @@ class Conditioning:
     Attributes:
         band_contrast: factor on what differs between the bands' responses.
         pixel_contrast: factor on what differs between the kernel's pixels.
+        radar_pixel_contrast: likewise for radar, where most of what differs between pixels is speckle; a sensor with
+            bands of both has the mean over its bands.
         kernel_scale: factor on the kernel; its weights are larger by as much.
     """
 
     band_contrast: float = 1.0
     pixel_contrast: float = 1.0
+    radar_pixel_contrast: float = 1.0
     kernel_scale: float = 1.0
+
+    def pixel_contrast_of(self, sensor: Sensor) -> float:
+        """Return the factor on what differs between the kernel's pixels for a sensor.
+
+        Args:
+            sensor: any.
+        """
+        radar = sum(band.kind == "radar" for band in sensor.bands) / len(sensor)
+        return radar * self.radar_pixel_contrast + (1 - radar) * self.pixel_contrast
 
 
 class SpectralTokenizer(Tokenizer):
@@ -203,7 +215,7 @@ class SpectralTokenizer(Tokenizer):
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
         response = self.gain * _with_contrast(response, self.conditioning.band_contrast, 0)
         kernel = self.conditioning.kernel_scale * self.proj.weight.view(self.width, 2 * self.mixes, -1)
-        kernel = _with_contrast(kernel, self.conditioning.pixel_contrast, -1)
+        kernel = _with_contrast(kernel, self.conditioning.pixel_contrast_of(sensor), -1)
         straight, bent = kernel.split(self.mixes, dim=1)
         spectra = patches.movedim(2, -1)
         if valid is None and len(sensor) < self.mixes:

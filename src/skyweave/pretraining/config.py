@@ -30,6 +30,7 @@ class BackboneSizeConfig:
     mixes: int | None = None
     band_contrast: float | None = None
     pixel_contrast: float | None = None
+    radar_pixel_contrast: float | None = None
     kernel_scale: float | None = None
 
     def changes(self) -> dict[str, Any]:

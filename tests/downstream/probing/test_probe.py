@@ -431,9 +431,9 @@ def test_with_bands_keeps_what_the_bands_say_beside_the_features(tmp_path: Path)
     assert isinstance(values, FeatureBlocks)
     assert values.widths == (
         backbone.width,
-        backbone.width,
+        2 * backbone.width,
         bands.shape[1],
-    )  # one level, the patch embedding, the bands
+    )  # one level, the positive and the negative part of the patch embedding, the bands
     level, stem, kept = split_blocks(values)
     assert np.array_equal(kept, bands)
     assert np.abs(level).max() == np.abs(stem).max() == 0

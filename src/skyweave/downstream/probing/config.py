@@ -15,7 +15,16 @@ from skyweave.downstream.labels.labelled_images import check_labels
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "positive_f1", "r2"]
 Readout = Literal[
-    "stem", "quarter", "half", "three_quarters", "last", "normed", "levels", "with_bands", "stem_with_bands"
+    "stem",
+    "overlapping_stem",
+    "quarter",
+    "half",
+    "three_quarters",
+    "last",
+    "normed",
+    "levels",
+    "with_bands",
+    "stem_with_bands",
 ]
 Pooling = Literal["mean", "mean_std"]
 Target = Literal["class", "positive_share", "box_class"]

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
-from skyweave.backbone.batch import stack_observations
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.probing.blocks import FeatureBlocks, FeatureValues, absolute_difference
 from skyweave.downstream.probing.config import Pooling, ProbeConfig, Readout
@@ -16,10 +16,12 @@ from skyweave.downstream.probing.samples import ProbeSamples
 
 DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
 BESIDE_BANDS: dict[Readout, tuple[Readout, ...]] = {
-    "with_bands": ("levels", "stem"),
-    "stem_with_bands": ("stem",),
+    "with_bands": ("levels", "overlapping_stem"),
+    "stem_with_bands": ("overlapping_stem",),
 }
 """What is read of the network beside the bands' own values and texture."""
+OVERLAPPING_PATCH_PIXELS = 4
+"""Per side of the patches of ``overlapping_stem``."""
 TOKENS_PER_BATCH = 4096
 """Images are encoded in batches of about so many tokens."""
 
@@ -73,9 +75,11 @@ def encode_probe_samples(
             (outputs after so many of the blocks), ``normed`` (the last output after the final norm), ``levels``
             (quarter to last side by side, each normalised), ``with_bands`` (levels, patch embedding, and the bands' own
             values and texture, as blocks of equal say, so that nothing that the bands tell is lost),
-            ``stem_with_bands`` (the same without levels: no context). Maps are resampled from patches to cells
-            (averaged where a cell holds several patches, interpolated where a patch holds several cells); a sample that
-            is a whole image is pooled over its valid patches.
+            ``stem_with_bands`` (the same without levels: no context). The patch embedding beside bands is that of
+            overlapping patches, its positive and its negative part averaged over the cell (as filters are read in Rolf
+            et al. 2021, doi:10.1038/s41467-021-24638-z); an encoder that cannot tell it gives its ``stem``. Maps are
+            resampled from patches to cells (averaged where a cell holds several patches, interpolated where a patch
+            holds several cells); a sample that is a whole image is pooled over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
         half_precision: encode in bfloat16.
 
@@ -108,7 +112,7 @@ def _encode_date(
         with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
             features = backbone(batch, patch_size)
         for part in parts:
-            maps = _read(features, part, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
+            maps = _read_part(backbone, batch, features, part, samples.cell_size).float().cpu().numpy()
             if part not in blocks:
                 blocks[part] = np.empty((len(samples), maps.shape[1]), np.float32)
             _scatter_cells(blocks[part], maps, members, samples)
@@ -141,6 +145,26 @@ def _join_blocks(
         else blocks[candidate]
         for candidate in candidates
     ]
+
+
+def _read_part(
+    backbone: Encoder, batch: SensorBatch, features: Features, part: Candidate, cell: int | None
+) -> torch.Tensor:
+    """Return (batch, channels, cell rows, cell columns) of one readout, that of overlapping patches among them."""
+    if part.readout == "overlapping_stem":
+        stride = 1 if cell is not None and (cell < OVERLAPPING_PATCH_PIXELS or cell % 2) else 2
+        stem = backbone.embed_overlapping_patches(batch, OVERLAPPING_PATCH_PIXELS, stride)
+        if stem is not None:
+            return _mean_parts(stem.float(), None if cell is None else cell // stride)
+        part = replace(part, readout="stem")
+    rows, columns = batch.pixels.shape[-2:]
+    return _read(features, part, cell, (rows, columns))
+
+
+def _mean_parts(stem: torch.Tensor, cell: int | None) -> torch.Tensor:
+    """Return (batch, 2 * width, cell rows, cell columns): means of the positive and of the negative part."""
+    parts = torch.cat([stem.relu(), (-stem).relu()], dim=1)
+    return parts.mean((2, 3), keepdim=True) if cell is None else functional.avg_pool2d(parts, cell)
 
 
 def _read(features: Features, candidate: Candidate, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:

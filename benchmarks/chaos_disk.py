@@ -1,27 +1,29 @@
-"""What is lost when a disk fills up at a random instant: training, cache of features, map, recording, fleet's state.
+"""What is lost when a disk fails at a random instant: training, cache of features, map, recording, fleet's state.
 
     OMP_NUM_THREADS=1 python benchmarks/chaos_disk.py --rounds 200 --json results/chaos_disk.json
 
-Each round has a disk of its own (a tmpfs, so this needs root), on which something complete lies already. The work is
-done again while a thread fills the disk up after a random time, no longer than the work takes undisturbed. Then: what
-was complete is, or a newer one is in its place; what ends with an error names the disk; and once there is space again,
-the work can be done. Of a recording no message is missing that came a second before the disk was full.
+Each work has a disk of its own (ext4 in a file, so this needs root), on which something complete lies already. The work
+is done again while the disk fails after a random time, no longer than the work takes undisturbed: it fills up; or
+(``--fault``) hangs for a second, turns read-only, breaks so that everything is an I/O error, or goes away. Then, once
+the disk is as it was: what was complete is, or a newer one is in its place; what ended with an error named the disk;
+and the work can be done. Of a recording no message is missing that came a second before.
 """
 
 import argparse
 import contextlib
 import errno
+import functools
 import json
 import multiprocessing
 import os
 import random
-import subprocess
+import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.core.sensors import get_sensor
 from skyweave.embedding import EmbeddingConfig, embed_scene
 from skyweave.fleet.config import FleetConfig
@@ -44,9 +48,16 @@ from skyweave.fleet.sinks.mcap_reading import read_recorded_messages
 from skyweave.fleet.sinks.recorder import RecordingSession
 from skyweave.fleet.supervisor import node_process
 from skyweave.fleet.supervisor.supervisor import Supervisor
+from skyweave.perception.model import PerceptionModel
 from skyweave.training import OptimiserConfig, SkyweaveModule, StepLoss, TrainerConfig, fit
 
-DISK_BYTES = 8_000_000
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+import fabricated_scene
+from small_disk import FailingDisk
+
+DISK_BYTES = 16_000_000
+HANG_S = 1.0
+DISK_ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -102,7 +113,24 @@ def embed(folder: Path) -> None:
 def check_map(folder: Path) -> None:
     with rasterio.open(folder / "map.tif") as source:
         assert np.isfinite(source.read()).all(), "not finite"
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")], "something half-written is left"
+
+
+@functools.cache
+def perception() -> PerceptionModel:
+    small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+    return PerceptionModel(fabricated_scene.config(), build_backbone(small, [fabricated_scene.RGB], seed=0)).eval()
+
+
+def cache_features(folder: Path) -> None:
+    """A cache of another model each time, so that it is made anew."""
+    scenes, name = [fabricated_scene.scene(4, 4, "one")], str(time.time_ns())
+    cache = build_feature_cache(folder / "cache", perception(), name, scenes)
+    assert cache.model == name
+
+
+def check_cache(folder: Path) -> None:
+    cache = FeatureCache(folder / "cache")
+    assert cache.entries and all(torch.isfinite(cache[key].features).all() for key in cache.entries)
 
 
 def record(folder: Path) -> None:
@@ -141,7 +169,7 @@ def check_recording(folder: Path) -> None:
 def supervise(folder: Path) -> None:
     """Two stand-ins for nodes, of which one is killed now and then, so that the state changes."""
 
-    def start(file: Path, log: Path) -> Any:
+    def start(name: str, content: dict[str, Any], log: Path) -> Any:
         signs, writer = FORK.Pipe(duplex=False)
         os.set_blocking(signs.fileno(), False)
         process = FORK.Process(target=_give_signs, args=(writer,), daemon=True)
@@ -181,78 +209,106 @@ def check_state(folder: Path) -> None:
 
 WORKS = {
     "training": Work(train, check_training),
+    "cache of features": Work(cache_features, check_cache),
     "embedding": Work(embed, check_map),
     "recording": Work(record, check_recording),
     "fleet state": Work(supervise, check_state),
 }
 
 
-@contextlib.contextmanager
-def disk() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "disk"
-        folder.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder], check=True)
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+def fill(disk: FailingDisk) -> None:
+    with (disk.path / "filler").open("wb", buffering=0) as stream, contextlib.suppress(OSError):
         while True:
             stream.write(bytes(65_536))
 
 
-def try_once(work: Work, folder: Path, delay: float) -> str:
-    """Do the work while the disk fills up; return how it ended."""
-    timer = threading.Timer(delay, fill, (folder,))
+def hang(disk: FailingDisk) -> None:
+    with disk.hang():
+        time.sleep(HANG_S)
+
+
+def clear(disk: FailingDisk) -> None:
+    (disk.path / "filler").unlink(missing_ok=True)
+
+
+def attach(disk: FailingDisk) -> None:
+    """Mount a disk again, over what was written into the folder where it had been."""
+    for path in disk.path.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    disk.attach()
+
+
+FAULTS: dict[str, tuple[Callable[[FailingDisk], None], Callable[[FailingDisk], None]]] = {
+    "fills up": (fill, clear),
+    "hangs": (hang, lambda disk: None),
+    "turns read-only": (FailingDisk.turn_read_only, FailingDisk.repair),
+    "breaks": (FailingDisk.fail, FailingDisk.repair),
+    "goes away": (FailingDisk.detach, attach),
+}
+"""What befalls a disk, and what makes it usable again."""
+
+
+def try_once(work: Work, disk: FailingDisk, fault: str, delay: float) -> str:
+    """Do the work while the disk fails; return how it ended."""
+    timer = threading.Timer(delay, FAULTS[fault][0], (disk,))
     timer.start()
     try:
-        work.run(folder)
+        work.run(disk.path)
         outcome = "done"
     except Exception as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "space" in str(error) or "disk" in str(error)
-        outcome = "an error that names the disk" if full else f"another error: {type(error).__name__}: {error}"
+        says = str(error).replace(str(disk.path), "THE DISK")
+        named = getattr(error, "errno", None) in DISK_ERRORS or "space" in says or "THE DISK" in says
+        outcome = "an error that names the disk" if named else f"another error: {type(error).__name__}: {error}"
     timer.join()
     return outcome
 
 
-def measure(name: str, rounds: int, generator: random.Random) -> dict[str, Any]:
-    work, outcomes, faults = WORKS[name], Counter[str](), []
-    with disk() as folder:
-        work.run(folder)
-        started = time.monotonic()
-        work.run(folder)
-        seconds = time.monotonic() - started
-        work.check(folder)
-        for number in range(rounds):
-            outcomes[try_once(work, folder, generator.uniform(0, seconds))] += 1
-            try:
-                work.check(folder)
-                (folder / "filler").unlink()
-                if number % 10 == 9:
-                    work.run(folder)
-                    work.check(folder)
-            except Exception as error:
-                faults.append(f"round {number}: {type(error).__name__}: {error}")
-                (folder / "filler").unlink(missing_ok=True)
-    return {"work": name, "rounds": rounds, "seconds": round(seconds, 2), "outcomes": dict(outcomes), "lost": faults}
+def measure(name: str, fault: str, rounds: int, generator: random.Random) -> dict[str, Any]:
+    work, outcomes, lost = WORKS[name], Counter[str](), []
+    with tempfile.TemporaryDirectory() as parent:
+        disk = FailingDisk(Path(parent) / "failing", DISK_BYTES)
+        try:
+            work.run(disk.path)
+            started = time.monotonic()
+            work.run(disk.path)
+            seconds = time.monotonic() - started
+            work.check(disk.path)
+            for number in range(rounds):
+                os.sync()  # what was complete a while ago
+                outcomes[try_once(work, disk, fault, generator.uniform(0, seconds))] += 1
+                FAULTS[fault][1](disk)
+                try:
+                    work.check(disk.path)
+                    if number % 10 == 9:
+                        work.run(disk.path)
+                        work.check(disk.path)
+                except Exception as error:
+                    lost.append(f"round {number}: {type(error).__name__}: {error}")
+                print(f"{name}, {fault}: {number + 1} of {rounds}, {len(lost)} lost", file=sys.stderr)
+        finally:
+            disk.detach()
+    kinds = {"work": name, "fault": fault, "rounds": rounds, "seconds": round(seconds, 2)}
+    return {**kinds, "outcomes": dict(outcomes), "lost": lost}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--only", choices=WORKS, action="append")
+    parser.add_argument("--fault", choices=FAULTS, action="append", help="default: fills up")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     generator = random.Random(0)
-    rows = [measure(name, args.rounds, generator) for name in args.only or WORKS]
-    for row in rows:
-        print(f"{row['work']}: {row['rounds']} disks filled up, {len(row['lost'])} lost something; {row['outcomes']}")
-        for fault in row["lost"]:
-            print(f"  {fault}")
+    rows = []
+    for name in args.only or WORKS:
+        for fault in args.fault or ["fills up"]:
+            row = measure(name, fault, args.rounds, generator)
+            print(
+                f"{name}: a disk {fault}, {args.rounds} times; lost {len(row['lost'])}; {row['outcomes']}", flush=True
+            )
+            for text in row["lost"]:
+                print(f"  {text}", flush=True)
+            rows.append(row)
     if args.json:
         args.json.write_text(json.dumps({"works": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
     sys.exit(any(row["lost"] for row in rows))

@@ -1,6 +1,7 @@
 """The codec, what a budget holds, boxes, and what training is fed."""
 
 import copy
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from skyweave.perception.prediction import ScenePrediction, forecast_trajectorie
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
-from small_disk import fill, mounted_disk
+from small_disk import failing_disk, fill, mounted_disk
 
 Make = Callable[[str], CollaborativeModel]
 GRID = MapGrid(-32, 32, 1.0, 64, 64)
@@ -308,6 +309,27 @@ def test_a_full_disk_leaves_the_cache_before_as_it_was(
         filler.unlink()
         assert build_feature_cache(folder, perception, "after", scenes[:1], frames=frames).model == "after"
         assert set(folder.iterdir()) == {folder / name for name in before}
+
+
+def test_a_disk_that_fails_under_the_cache_is_an_error(
+    perception: PerceptionModel, scenes: list[RecordedScene], tmp_path: Path
+) -> None:
+    """Mapped into memory, it ended the process by a signal, with no word."""
+    with failing_disk(tmp_path / "failing") as disk:
+        folder, frames = disk.path / "cache", [("one", 0)]
+        cache = build_feature_cache(folder, perception, "before", scenes[:1], frames=frames)
+        before, key = {path.name: path.read_bytes() for path in folder.iterdir()}, next(iter(cache.entries))
+        expected = cache[key].features
+        os.sync()
+        with pytest.raises(OSError, match=r"Input/output error: '.*features\.npy"):
+            build_feature_cache(
+                folder, perception, "after", scenes[:1], frames=frames, progress=lambda done, total: disk.fail()
+            )
+        with pytest.raises(OSError, match="Input/output error"):
+            cache[key]
+        disk.repair()
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."} == before
+        assert torch.equal(FeatureCache(folder)[key].features, expected)
 
 
 def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> None:

@@ -18,6 +18,7 @@ from skyweave.core.atomic_write import (
     write_folder_aside,
 )
 from skyweave.core.errors import ConfigError
+from small_disk import failing_disk
 
 
 @pytest.fixture(autouse=True)
@@ -254,3 +255,19 @@ def test_what_breaks_off_leaves_nothing_new_unless_it_can_go_on(tmp_path: Path, 
         (tmp_path / "last").write_text("whole")
         raise KeyboardInterrupt
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == left
+
+
+@pytest.mark.parametrize(("fault", "message"), [("turn_read_only", "Read-only file system"), ("fail", "Input/output")])
+def test_a_disk_that_fails_meanwhile_is_said_of_the_target_whose_old_file_stays(
+    tmp_path: Path, fault: str, message: str
+) -> None:
+    with failing_disk(tmp_path / "failing") as disk:
+        target = disk.path / "out.json"
+        with write_aside(target) as aside:
+            aside.write_text("old")
+        with pytest.raises(OSError, match=f"{message}.*'{target}") as caught, write_aside(target) as aside:
+            aside.write_text("new")
+            getattr(disk, fault)()
+        assert ".out." not in str(caught.value)
+        disk.repair()
+        assert target.read_text() == "old"

@@ -16,7 +16,7 @@ from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.sinks.recorder import RecordingSession
-from small_disk import mounted_disk
+from small_disk import failing_disk, mounted_disk
 
 pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
 from skyweave.fleet.sinks import recorder as recorder_module
@@ -110,3 +110,19 @@ def test_a_full_disk_ends_a_recording_and_keeps_it(tmp_path: Path, monkeypatch: 
         with pytest.raises((OSError, FleetError), match="No space left"):
             record_numbers(disk / "flight.mcap", 1.0)
         assert numbers(disk / "flight.partial.mcap") == found, "the unfinished one, too"
+
+
+@pytest.mark.parametrize(("fault", "message"), [("turn_read_only", "Read-only file system"), ("fail", "Input/output")])
+def test_a_disk_that_fails_ends_a_recording_and_what_it_has_is_read(tmp_path: Path, fault: str, message: str) -> None:
+    with failing_disk(tmp_path / "failing") as disk:
+        timer = threading.Timer(0.8, getattr(disk, fault))
+        timer.start()
+        with pytest.raises(FleetError, match=message):
+            record_numbers(disk.path / "flight.mcap", 30.0)
+        failed = time.time_ns()
+        timer.join()
+        disk.repair()
+        partial = disk.path / "flight.partial.mcap"
+        assert len(numbers(partial)) > 20
+        last = json.loads(list(read_recorded_messages(partial))[-1].data)["time"]
+        assert failed - last < 2.5e9, "what came up to half a second before, and a busy machine"

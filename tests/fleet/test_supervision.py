@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,20 +26,21 @@ from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sinks.base import SinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.scene_content import PublishedScene
-from skyweave.fleet.supervisor import fork_server, node_process
+from skyweave.fleet.supervisor import fork_server, node_process, process
 from skyweave.fleet.supervisor.runtime import run_node
 from skyweave.fleet.supervisor.state import fleet_state
 from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.fleet.supervisor.watchdog import STUCK_EXIT_CODE, Watchdog, WatchedStop
 from skyweave.recordings.recording import Frame
-from small_disk import fill, mounted_disk
+from small_disk import failing_disk, fill, mounted_disk
 from waiting import until
 
 FORK = multiprocessing.get_context("fork")
 
 
-def give_signs(writer: Connection, silent_after: float) -> None:
+def give_signs(writer: Connection, silent_after: float, log: str, on_start: Callable[[str], None]) -> None:
     """A node that does nothing but give signs of life, until it has none left."""
+    on_start(log)
     end = time.monotonic() + silent_after
     while True:
         if time.monotonic() < end:
@@ -45,11 +48,13 @@ def give_signs(writer: Connection, silent_after: float) -> None:
         time.sleep(0.02)
 
 
-def start_stand_in(silent_after: float = 1e9) -> Callable[[Path, Path], tuple[BaseProcess, Connection]]:
-    def start(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
+def start_stand_in(
+    silent_after: float = 1e9, on_start: Callable[[str], None] = lambda log: None
+) -> Callable[[str, dict[str, Any], Path], tuple[BaseProcess, Connection]]:
+    def start(name: str, content: dict[str, Any], log: Path) -> tuple[BaseProcess, Connection]:
         signs, writer = FORK.Pipe(duplex=False)
         os.set_blocking(signs.fileno(), False)
-        process = FORK.Process(target=give_signs, args=(writer, silent_after), daemon=True)
+        process = FORK.Process(target=give_signs, args=(writer, silent_after, str(log), on_start), daemon=True)
         process.start()
         writer.close()
         return process, signs
@@ -101,6 +106,29 @@ def test_a_full_disk_for_the_state_ends_no_node(
         log.close()
 
 
+@pytest.mark.parametrize("fault", ["hang", "turn_read_only", "fail"])
+def test_a_disk_that_fails_stops_neither_the_others_nor_a_new_start(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
+) -> None:
+    """The supervisor waited for the disk of its log, and a node that was started again for its own and its YAML."""
+    start = start_stand_in(on_start=process._open_log)
+    monkeypatch.setattr(node_process, "start_process", start)
+    with failing_disk(tmp_path / "failing") as disk, ExitStack() as until_checked:
+        supervisor = Supervisor(fleet_config(disk.path / "state"))
+        log = (disk.path / "supervisor.log").open("w", buffering=1)
+        run_supervisor(supervisor, lambda text: print(text, file=log, flush=True))
+        pids = [process.pid() for process in supervisor.processes]
+        until(lambda: all(process.log.exists() for process in supervisor.processes), "the nodes have their logs")
+        if fault == "hang":
+            until_checked.enter_context(disk.hang())
+        else:
+            getattr(disk, fault)()
+        os.kill(pids[0] or 0, signal.SIGKILL)
+        first = supervisor.processes[0]
+        until(lambda: first.starts == 2 and first._last_sign is not None, "started again, and it works")
+        assert supervisor.processes[1].pid() == pids[1], "the other goes on"
+
+
 def test_no_file_decides_whether_a_node_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
 ) -> None:
@@ -131,11 +159,11 @@ def test_a_node_that_cannot_be_started_is_tried_again(
 ) -> None:
     attempts, start = [], start_stand_in()
 
-    def fail_first(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
-        attempts.append(file.stem)
+    def fail_first(name: str, content: dict[str, Any], log: Path) -> tuple[BaseProcess, Connection]:
+        attempts.append(name)
         if len(attempts) < 3:
             raise OSError(24, "Too many open files")
-        return start(file, log)
+        return start(name, content, log)
 
     monkeypatch.setattr(node_process, "start_process", fail_first)
     events = run_supervisor(Supervisor(fleet_config(tmp_path / "state")))
@@ -383,8 +411,9 @@ LOGGING = """
 import os, sys, threading, time
 from skyweave.fleet.supervisor import process
 process.MAX_LOG_BYTES = 1000
-process._redirect_output(sys.argv[1])
-threading.Thread(target=process._rotate_log, args=(sys.argv[1], 0.01), daemon=True).start()
+opened = threading.Event()
+threading.Thread(target=process._keep_log, args=(sys.argv[1], opened, 0.01), daemon=True).start()
+opened.wait()
 for number in range(1000):
     os.write(2, b"%06d a line of a library that writes by itself\\n" % number)
     time.sleep(0.001)

@@ -1,14 +1,13 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
 import json
-import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
 from skyweave.core.atomic_write import claim_folder, write_aside
@@ -30,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 
 class FeatureCache:
-    """The folder that ``build_feature_cache`` wrote: memory-mapped, read by (scene, frame, platform).
+    """The folder that ``build_feature_cache`` wrote; maps are read from it by (scene, frame, platform).
 
     Args:
         folder: of the cache.
@@ -54,8 +53,8 @@ class FeatureCache:
             self.entries: dict[Key, dict[str, Any]] = {
                 (entry["scene"], entry["frame"], entry["platform"]): entry for entry in index["entries"]
             }
-            self.features = np.load(folder / FEATURES_FILE, mmap_mode="r")
-            self.visible = np.load(folder / VISIBLE_FILE, mmap_mode="r")
+            self.features = _RowFile(folder / FEATURES_FILE)
+            self.visible = _RowFile(folder / VISIBLE_FILE)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"the cache of features in {folder} is damaged; delete it: {error}") from error
 
@@ -97,6 +96,22 @@ class FeatureCache:
             key: of the cache.
         """
         return _boxes_from_entry(self.entries[key]["boxes"])
+
+
+class _RowFile:
+    """An array in a file, read row by row: mapped into memory, a disk that fails would end the process with no word."""
+
+    def __init__(self, path: Path) -> None:
+        header = np.load(path, mmap_mode="r")
+        self._path, self._offset = path, header.offset
+        self._shape, self._dtype = header.shape[1:], header.dtype
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        content = np.empty(self._shape, self._dtype)
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset + row * content.nbytes)
+            stream.readinto(content.data.cast("B"))
+        return content
 
 
 def build_feature_cache(
@@ -147,36 +162,29 @@ def _fill_cache(
     """Observe all that the keys name into new files; return the entries of their index."""
     side = model.config.map.cells + 2 * MARGIN_CELLS
     total = len(keys)
-    shape = (total, model.config.lift.channels, side, side)
-    features = _create_array(features_file, np.float16, shape)
-    visible = _create_array(visible_file, np.uint8, (total, -(-side * side // 8)))
     entries: list[dict[str, Any]] = []
     by_name = {scene.name: scene for scene in scenes}
     observers: dict[tuple[str, str], EgoObserver] = {}
-    for row, key in enumerate(keys):
-        scene = by_name[key[0]]
-        observer = observers.setdefault((scene.name, key[2]), EgoObserver(model))
-        ego = _observe(observer, scene, scene.frames[key[1]], key, disturb)
-        features[row] = ego.features.clamp(-MAX_FLOAT16, MAX_FLOAT16).cpu().numpy()
-        visible[row] = np.packbits(ego.visible.cpu().numpy())
-        entries.append(_entry(key, row, ego))
-        if progress is not None:
-            progress(row + 1, total)
-    features.flush()
-    visible.flush()
+    with features_file.open("wb") as features, visible_file.open("wb") as visible:
+        _write_header(features, np.float16, (total, model.config.lift.channels, side, side))
+        _write_header(visible, np.uint8, (total, -(-side * side // 8)))
+        for row, key in enumerate(keys):
+            scene = by_name[key[0]]
+            observer = observers.setdefault((scene.name, key[2]), EgoObserver(model))
+            ego = _observe(observer, scene, scene.frames[key[1]], key, disturb)
+            stored = ego.features.clamp(-MAX_FLOAT16, MAX_FLOAT16).cpu().numpy().astype(np.float16)
+            features.write(stored.tobytes())
+            visible.write(np.packbits(ego.visible.cpu().numpy()).tobytes())
+            entries.append(_entry(key, row, ego))
+            if progress is not None:
+                progress(row + 1, total)
     return entries
 
 
-def _create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
-    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word."""
-    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
-    with path.open("rb+") as stream:
-        try:
-            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-    return array
+def _write_header(stream: BinaryIO, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    """Begin a ``.npy`` file whose rows follow one by one."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
 
 
 def platform_names(frame: Frame) -> list[str]:

@@ -25,6 +25,7 @@ from skyweave.core.errors import ConfigError
 MAX_STEM_BYTES, MAX_SUFFIX_BYTES = 64, 16  # of the target's, in a temporary name: some file systems take 143 bytes
 SIDE_ENDINGS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # behind the name of a raster
 WORLD_FILE_ENDINGS = {".tif": (".tfw", ".tifw"), ".tiff": (".tfw", ".tiffw"), ".png": (".pgw", ".pngw")}
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # which reading does not raise
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
@@ -59,7 +60,8 @@ def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
             _name_target(error, aside, target)
             raise
         finally:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is none, or the disk takes nothing any longer
+                aside.unlink()
 
 
 @contextlib.contextmanager
@@ -120,6 +122,7 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
                     _exchange(aside, target)
                 else:
                     os.replace(aside, target)
+                sync_folder(beside)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -301,6 +304,22 @@ def _move(written: Path, target: Path, durable: bool = True) -> None:
     if target.exists():
         shutil.copymode(target, written)
     os.replace(written, target)
+    if durable:
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of a folder.
+
+    Args:
+        folder: in which a file was made or renamed.
+    """
+    with contextlib.suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _remove_side_files(target: Path) -> None:
@@ -336,6 +355,10 @@ def _name_target(error: OSError, aside: Path, target: Path) -> None:
         del error.filename2  # None would be shown
     elif error.filename is None and str(error).startswith("Write failed"):  # of GDAL, which says no more
         error.args = (f"{target} could not be written; is the disk full? Free some space or choose another -o",)
+    elif error.filename is None and error.errno in WRITE_ERRORS:
+        error.filename = str(target)
+    elif error.filename is None and error.errno == errno.EIO:
+        error.filename = f"{target}, or what it is made from"
     elif error.filename is None:
         error.args = tuple(a.replace(str(aside), str(target)) if isinstance(a, str) else a for a in error.args)
 

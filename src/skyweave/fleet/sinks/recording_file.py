@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skyweave.core.atomic_write import is_stream
+from skyweave.core.atomic_write import is_stream, sync_folder
 from skyweave.core.errors import FleetError
 
 NO_DISK = (errno.EINVAL, errno.ENOTSUP)  # of a pipe or a device, which has none
@@ -105,13 +105,23 @@ def partial_recording(path: str | Path) -> Iterator[Path]:
         os.replace(partial, target)
         sync_folder(target.parent)
     except OSError as error:
-        if not partial.exists() or not partial.stat().st_size:
-            partial.unlink(missing_ok=True)
+        if not _holds_something(partial):
             raise
         raise FleetError(
             f"{path}: {error.strerror or error}; the recording ends here, and {partial} holds it so far: "
             "`skyweave fleet replay` plays it"
         ) from error
+
+
+def _holds_something(partial: Path) -> bool:
+    """Return whether an unfinished recording holds anything; where it does not, it is removed."""
+    try:
+        if partial.stat().st_size:
+            return True
+        partial.unlink()
+    except OSError:  # it was never made, or its disk is gone, too
+        pass
+    return False
 
 
 def _free_name(target: Path) -> Path:
@@ -121,17 +131,3 @@ def _free_name(target: Path) -> Path:
         if not partial.exists():
             return partial
     raise FleetError(f"{target.parent} holds {MAX_PARTIAL_FILES} unfinished recordings {target.stem}; remove some")
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names of a folder.
-
-    Args:
-        folder: in which a file was made or renamed.
-    """
-    with suppress(OSError):  # not every file system can
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -46,25 +47,29 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(content, default=str)
 
 
-class QueuedHandler(logging.Handler):
-    """Writes events to standard error in a thread of its own; those that cannot be written are left out."""
+class QueuedLines:
+    """Writes lines in a thread of its own: a disk that hangs holds up nobody, and what it does not take is left out.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        write: called with each line.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._lines: queue.Queue[str] = queue.Queue(MAX_WAITING_LINES)
         threading.Thread(target=self._write_lines, name="log", daemon=True).start()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Queue an event; return at once.
+    def put(self, line: str) -> None:
+        """Queue a line; return at once.
 
         Args:
-            record: of the event.
+            line: of text.
         """
         with suppress(queue.Full):
-            self._lines.put_nowait(self.format(record))
+            self._lines.put_nowait(line)
 
     def flush(self) -> None:
-        """Wait until what was logged is written, but no longer than a second."""
+        """Wait until all lines are written, but no longer than a second."""
         end = time.monotonic() + FLUSH_TIMEOUT_S
         while self._lines.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.005)
@@ -73,8 +78,28 @@ class QueuedHandler(logging.Handler):
         while True:
             line = self._lines.get()
             with suppress(OSError, ValueError):  # the disk is full, or nobody reads
-                print(line, file=sys.stderr, flush=True)
+                self._write(line)
             self._lines.task_done()
+
+
+class QueuedHandler(logging.Handler):
+    """Writes events to standard error in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = QueuedLines(lambda line: print(line, file=sys.stderr, flush=True))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue an event; return at once.
+
+        Args:
+            record: of the event.
+        """
+        self._lines.put(self.format(record))
+
+    def flush(self) -> None:
+        """Wait until what was logged is written, but no longer than a second."""
+        self._lines.flush()
 
 
 def set_up_logging(as_json: bool) -> logging.Logger:

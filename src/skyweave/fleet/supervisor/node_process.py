@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from skyweave.fleet.supervisor.process import MAX_LOG_BYTES, start_process
+from skyweave.fleet.supervisor.process import start_process
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
 SETTLED_AFTER_S = 5.0  # after which a node counts as running well
@@ -34,7 +34,7 @@ class NodeProcess:
 
     Attributes:
         name: of the node.
-        file: its YAML.
+        content: of its configuration.
         log: to which it logs.
         process: while it runs.
         starts: how often it was started.
@@ -42,7 +42,7 @@ class NodeProcess:
     """
 
     name: str
-    file: Path
+    content: dict[str, Any]
     log: Path
     process: BaseProcess | None = None
     starts: int = 0
@@ -173,8 +173,7 @@ class NodeProcess:
 
     def _start(self, now: float, on_event: EventCallback) -> None:
         try:
-            self._rotate_log()
-            self.process, self._signs = start_process(self.file, self.log)
+            self.process, self._signs = start_process(self.name, self.content, self.log)
         except (OSError, EOFError) as error:  # no descriptors, no processes; or the fork server was killed
             on_event(f"{self.name} cannot be started ({error}); trying again in {self._pause:.1f} s")
             self._postpone(now)
@@ -182,12 +181,6 @@ class NodeProcess:
         self.starts += 1
         self._started_at, self._last_sign, self._is_lost = now, None, False
         on_event(f"{self.name} started as process {self.process.pid}")
-
-    def _rotate_log(self) -> None:
-        """Begin a long log anew."""
-        with suppress(OSError):  # there is none, or the disk takes nothing
-            if self.log.stat().st_size > MAX_LOG_BYTES:
-                os.replace(self.log, self.log.with_suffix(".log.1"))
 
 
 def _send_signal(process: BaseProcess, number: signal.Signals) -> None:

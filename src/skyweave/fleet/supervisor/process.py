@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyweave.core.config import load_config_file
+from skyweave.core.config import config_from_dict
 from skyweave.core.errors import SkyweaveError
 from skyweave.core.signals import on_end_signal
 from skyweave.fleet.config import NodeConfig
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
 LOG_PERIOD_S = 10.0  # between two looks at its size
+LOG_TIMEOUT_S = 1.0  # for opening it
 LOG_INTERVAL_S = 5.0  # between two lines about scenes
 STATUS_INTERVAL_S = 1.0
 END_TIMEOUT_S = 4.0  # for a node whose supervisor is gone to leave by itself
@@ -81,13 +82,14 @@ def run_process(
     return node_status(node)
 
 
-def start_process(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
+def start_process(name: str, content: dict[str, Any], log: Path) -> tuple[BaseProcess, Connection]:
     """Start a node in a process of its own, from a process that has all libraries imported.
 
     It ends when this process does, however this one ends.
 
     Args:
-        file: the node's YAML.
+        name: of the node.
+        content: of its configuration; the disk that holds its file may be gone.
         log: file to which it logs.
 
     Returns:
@@ -100,8 +102,8 @@ def start_process(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
     signs, writer = context.Pipe(duplex=False)
     try:
         os.set_blocking(signs.fileno(), False)
-        arguments = str(file.resolve()), str(log.resolve()), os.getcwd(), writer
-        process: BaseProcess = context.Process(target=_run, args=arguments, name=file.stem, daemon=True)
+        arguments = content, str(log.absolute()), os.getcwd(), writer
+        process: BaseProcess = context.Process(target=_run, args=arguments, name=name, daemon=True)
         process.start()
     except BaseException:
         signs.close()
@@ -167,10 +169,9 @@ def _write_statuses(node: "Node", path: str, stop: threading.Event) -> None:
             failed = True
 
 
-def _run(file: str, log: str, folder: str, signs: Connection) -> None:
+def _run(content: dict[str, Any], log: str, folder: str, signs: Connection) -> None:
     """Run a node in the new process."""
-    _redirect_output(log)
-    threading.Thread(target=_rotate_log, args=(log,), name="log rotation", daemon=True).start()
+    _open_log(log)
     os.chdir(folder)
     os.set_blocking(signs.fileno(), False)
 
@@ -179,7 +180,7 @@ def _run(file: str, log: str, folder: str, signs: Connection) -> None:
             os.write(signs.fileno(), b".")
 
     try:
-        run_process(load_config_file(file, NodeConfig), as_json=True, on_sign=send_sign)
+        run_process(config_from_dict(content, NodeConfig), as_json=True, on_sign=send_sign)
     except (SkyweaveError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
@@ -188,25 +189,34 @@ def _run(file: str, log: str, folder: str, signs: Connection) -> None:
         sys.exit(FAULT)
 
 
-def _redirect_output(log: str) -> None:
-    """Let what is printed go to the log; to nowhere where that cannot be opened."""
-    try:
-        stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError:
-        stream = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
+def _open_log(log: str) -> None:
+    """Let what is printed go to the log; to nowhere for as long as its disk is full, gone or hangs."""
+    _redirect_output(os.devnull, os.O_WRONLY)
+    opened = threading.Event()
+    threading.Thread(target=_keep_log, args=(log, opened), name="log file", daemon=True).start()
+    opened.wait(LOG_TIMEOUT_S)
+
+
+def _keep_log(log: str, opened: threading.Event, period: float = LOG_PERIOD_S) -> None:
+    """Open the log, and begin it anew when it is long, the old one kept; libraries may write to it, too."""
+    is_open = False
+    while True:
+        with suppress(OSError):  # the disk takes nothing
+            is_long = os.path.exists(log) and os.stat(log).st_size > MAX_LOG_BYTES
+            if is_long:
+                os.replace(log, Path(log).with_suffix(".log.1"))
+            if is_long or not is_open:
+                _redirect_output(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                is_open = True
+        opened.set()
+        time.sleep(period)
+
+
+def _redirect_output(path: str, flags: int) -> None:
+    stream = os.open(path, flags, 0o644)
+    for number in (1, STANDARD_ERROR):
         os.dup2(stream, number)
     os.close(stream)
-
-
-def _rotate_log(log: str, period: float = LOG_PERIOD_S) -> None:
-    """Begin a long log anew while the node goes on, the old one kept; libraries may write to it, too."""
-    while True:
-        time.sleep(period)
-        with suppress(OSError):  # the disk takes nothing
-            if os.fstat(STANDARD_ERROR).st_size > MAX_LOG_BYTES:
-                os.replace(log, Path(log).with_suffix(".log.1"))
-                _redirect_output(log)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

@@ -13,6 +13,7 @@ import yaml
 from skyweave.core.atomic_write import write_aside
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.fork_server import keep_ready
+from skyweave.fleet.supervisor.logs import QueuedLines
 from skyweave.fleet.supervisor.node_contents import node_contents
 from skyweave.fleet.supervisor.node_process import EventCallback, NodeProcess
 from skyweave.fleet.supervisor.state import StateFile, take_lock
@@ -43,7 +44,7 @@ class Supervisor:
             file = self.state / f"{name}.yaml"
             with write_aside(file) as temporary:
                 temporary.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-            self.processes.append(NodeProcess(name, file, self.state / f"{name}.log"))
+            self.processes.append(NodeProcess(name, content, self.state / f"{name}.log"))
         self._state_file = StateFile(self.state / "fleet.json")
 
     def run(self, stop: threading.Event, on_event: EventCallback = lambda text: None) -> None:
@@ -51,22 +52,19 @@ class Supervisor:
 
         Args:
             stop: ends it.
-            on_event: called with a line of text for each event.
+            on_event: called with a line of text for each event, in a thread of its own.
         """
-
-        def report(text: str) -> None:
-            with suppress(OSError, ValueError):  # nobody reads it, or the disk with the log is full
-                on_event(text)
-
+        events = QueuedLines(on_event)
         try:
             while not stop.is_set():
                 for process in self.processes:
-                    process.supervise(report)
+                    process.supervise(events.put)
                 keep_ready()
                 self._write_state()
                 self._wait(stop)
         finally:
             self.end()
+            events.flush()
 
     def end(self) -> None:
         """End all nodes: ask, wait, then kill."""

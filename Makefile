@@ -50,7 +50,8 @@ chaos: $(VENV)/.development  ## hostile messages and faults against everything t
 	$(BIN)/skyweave simulate configs/world/hidden.yaml -o build/chaos --scenes 1 --frames 8
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_readers.py build/chaos --messages 100000
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_messages.py build/chaos --messages 10000
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_disk.py --rounds 10  # as root
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_files.py --files 1000
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_disk.py --rounds 5 --fault 'fills up' --fault hangs --fault breaks  # as root
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos_kill.py --kills 10
 
 bench: $(VENV)/.development  ## the speed of our own code; see benchmarks/ for the comparisons with peers

@@ -16,6 +16,16 @@ def test_named_files_exist(page: Path) -> None:
     assert not missing, f"{page.name} names files that do not exist: {sorted(set(missing))}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_tests_exist(page: Path) -> None:
+    missing = [
+        f"{file}::{test}"
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text())
+        if f"def {test}(" not in (ROOT / file).read_text()
+    ]
+    assert not missing, f"{page.name} names tests that do not exist: {missing}"
+
+
 def is_path(name: str) -> bool:
     """Whether a name in backticks is a file of the repository, and not a dotted name, a value or a user's path."""
     rooms = {folder.name for folder in (ROOT / "src" / "skyweave").iterdir() if folder.is_dir()}

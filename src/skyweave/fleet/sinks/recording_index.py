@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcap.records import Channel, Chunk, McapRecord, Message
-from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.stream_reader import MAGIC_SIZE, StreamReader, breakup_chunk
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.sinks.mcap_reading import (
@@ -62,7 +62,7 @@ class RecordingIndex:
         with self.path.open("rb") as stream:
             records = iter(StreamReader(stream, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES).records)
             while True:
-                offset = stream.tell()
+                offset = max(stream.tell(), MAGIC_SIZE)  # which is read with the first record
                 messages = self._next_messages(records)
                 if messages is None:
                     break

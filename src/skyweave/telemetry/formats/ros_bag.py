@@ -5,7 +5,7 @@ an optical frame is a camera's. Which of them a transform is of is known by the 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +37,7 @@ OTHER_FIELDS = ("width", "height", "distortion_model", "binning_x", "binning_y",
 TRANSFORMS, OLD_TRANSFORMS = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
 POSE_TYPES = (ODOMETRY, POSE_COVARIANCE, POSE, IMU)  # by which the body's orientation is known, the best first
 EARLIEST_UTC_NS = 946_684_800 * NS_PER_S  # 2000: stamps before it are of a simulation or a computer's start
+LATEST_NS = 2**63 - 1
 NO_FIX = -1  # NavSatStatus
 WORLD_FRAMES = ("map", "odom", "world", "enu", "local_enu")
 BODY_FRAMES = ("base_link", "base_footprint", "body", "fcu")
@@ -100,8 +101,7 @@ class RosBagReader:
             DataError: it is damaged, or has none of the messages that are read.
         """
         content = BagContent()
-        for topic, message_type, time, message in _messages(path, options.platform):
-            HANDLERS[message_type](content, topic, message_type, time, message)
+        _read_messages(path, options.platform, content)
         if not content.fixes and not content.poses and not content.tree:
             raise DataError(f"{path.name} has no fix, odometry, pose, IMU or transform; it is no log of a platform")
         frame, camera = _choose_camera(content.cameras, options.camera, path.name)
@@ -117,8 +117,8 @@ class RosBagReader:
         )
 
 
-def _messages(path: Path, namespace: str) -> Iterator[tuple[str, str, int, Any]]:
-    """Topic, type, nanoseconds and message, of the types that are read."""
+def _read_messages(path: Path, namespace: str, into: BagContent) -> None:
+    """Take the messages of the types that are read, whatever fields they have: a bag brings its own definitions."""
     from rosbags.highlevel import AnyReader, AnyReaderError
     from rosbags.typesys import Stores, get_typestore
 
@@ -132,7 +132,8 @@ def _messages(path: Path, namespace: str) -> Iterator[tuple[str, str, int, Any]]
             # rosbags takes an empty list for all connections
             for connection, logged, content in reader.messages(connections) if connections else ():
                 message = reader.deserialize(content, connection.msgtype)
-                yield connection.topic, connection.msgtype, _stamp(message, logged), message
+                time = _stamp(message, logged)
+                HANDLERS[connection.msgtype](into, connection.topic, connection.msgtype, time, message)
     except (AnyReaderError, OSError) as error:
         raise DataError(f"{path.name} is no bag, or damaged: {error}") from None
     except Exception as error:  # rosbags raises what its parsers stumble over: struct, index, key and SQLite's errors
@@ -142,10 +143,13 @@ def _messages(path: Path, namespace: str) -> Iterator[tuple[str, str, int, Any]]
 
 
 def _stamp(message: Any, logged: int) -> int:
-    """Nanoseconds of a message's header, or when it was logged where it has none."""
+    """Nanoseconds of a message's header, or when it was logged where it has none; an error for what is no time."""
     header = getattr(message, "header", None)
     stamp = 0 if header is None else int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
-    return stamp or logged
+    time = stamp or logged
+    if not 0 <= time <= LATEST_NS:
+        raise DataError(f"a message is of {time} ns, which is no time; is the bag damaged? Record or copy it again")
+    return time
 
 
 def _take_fix(content: BagContent, topic: str, message_type: str, time: int, fix: Any) -> None:

@@ -130,6 +130,16 @@ def test_an_index_gives_every_message_once_whatever_the_chunks(tmp_path: Path) -
     assert all(earlier.time <= later.time for earlier, later in pairwise(parts))
 
 
+def test_a_recording_that_begins_with_messages_is_indexed_from_there(tmp_path: Path) -> None:
+    """The magic before them was taken for a record, and what reads it raised."""
+    content = write_recording(tmp_path / "x.mcap").read_bytes()
+    header_bytes = 9 + int.from_bytes(content[9:17], "little")
+    (tmp_path / "x.mcap").write_bytes(content[:8] + content[8 + header_bytes :])
+    index = RecordingIndex(tmp_path / "x.mcap")
+    scanned = [message for message, _ in index.scan()]
+    assert sorted(index.between(index.begin - 1, index.end)) == sorted(scanned)
+
+
 def test_the_page_plays_it_and_obeys(player: ReplayPlayer) -> None:
     stop = threading.Event()
     playing = threading.Thread(target=player.run, args=(stop,))

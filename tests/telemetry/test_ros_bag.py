@@ -249,3 +249,16 @@ def test_damaged_bags_are_errors(tmp_path: Path) -> None:
     other = [("/odom", START_NS, messages.new("std_msgs/msg/String", data="hello"))]
     with pytest.raises(DataError, match="no log of a platform"):
         read_telemetry(write(tmp_path / "text", other, messages.store, StoragePlugin.MCAP))
+
+
+def test_a_bag_with_other_definitions_or_no_times_is_an_error_of_data(tmp_path: Path) -> None:
+    m = Messages()
+    other = get_typestore(Stores.EMPTY)
+    other.register(get_types_from_msg("float64 altitude", "sensor_msgs/msg/NavSatFix"))
+    fix = other.types["sensor_msgs/msg/NavSatFix"](altitude=1.0)
+    path = write(tmp_path / "other", [("/fix", START_NS, fix)], other, StoragePlugin.MCAP)
+    with pytest.raises(DataError, match=r"other is damaged: .*status"):
+        read_telemetry(path)
+    for name, logged in (("late", 2**63), ("later", 2**64 - 1)):
+        with pytest.raises(DataError, match="is no time"):
+            read_telemetry(bag(tmp_path / name, ("/fix", logged, m.fix(0))))

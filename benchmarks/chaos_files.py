@@ -9,6 +9,7 @@ holds what is not finite, or a camera does not go on with the next good message.
 """
 
 import argparse
+import importlib
 import json
 import random
 import signal
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chaos_mutations import NUMBERS
 from mcap.writer import CompressionType, Writer
 from rosbags.rosbag2 import StoragePlugin
 
@@ -36,9 +38,8 @@ from skyweave.telemetry.reading import read_telemetry
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path += [str(TESTS), str(TESTS / "fleet"), str(TESTS / "telemetry")]
-from chaos_mutations import NUMBERS  # noqa: E402
-from test_ros import Bench, compressed, info, odometry  # noqa: E402
-from test_ros_bag import Messages, write  # noqa: E402
+ros: Any = importlib.import_module("test_ros")
+ros_bag: Any = importlib.import_module("test_ros_bag")
 
 LIMIT_S = 10.0  # of processor time
 MAGIC = b"\x89MCAP0\r\n"
@@ -153,8 +154,8 @@ class Files:
         self.folder, self.generator = folder, generator
         kinds = (CompressionType.NONE, CompressionType.ZSTD, CompressionType.LZ4)
         self.recordings = [fleet_recording(folder / "good.mcap", kind) for kind in kinds]
-        self.ros2, self.ros1 = Messages(), Messages(ros1=True)
-        bag = write(folder / "bag", self.ros2.flight(), self.ros2.store, StoragePlugin.MCAP)
+        self.ros2, self.ros1 = ros_bag.Messages(), ros_bag.Messages(ros1=True)
+        bag = ros_bag.write(folder / "bag", self.ros2.flight(), self.ros2.store, StoragePlugin.MCAP)
         self.ros_mcap = next(bag.glob("*.mcap")).read_bytes()
         self.number = 0
 
@@ -177,7 +178,9 @@ class Files:
     def bag_of_ros_2(self) -> None:
         """A bag of ROS 2 (SQLite or MCAP) with changed messages, to the importer."""
         storage = self.generator.choice((StoragePlugin.SQLITE3, StoragePlugin.MCAP))
-        path = write(self._new_path(""), self._messages(self.ros2), Changed(self.ros2.store, self.generator), storage)
+        path = ros_bag.write(
+            self._new_path(""), self._messages(self.ros2), Changed(self.ros2.store, self.generator), storage
+        )
         if storage is StoragePlugin.SQLITE3 and self.generator.random() < 0.5:
             self._change_rows(next(path.glob("*.db3")))
         read_telemetry(path)
@@ -185,7 +188,7 @@ class Files:
     def bag_of_ros_1(self) -> None:
         """A bag of ROS 1 with changed messages or changed numbers anywhere, to the importer."""
         store = Changed(self.ros1.store, self.generator)
-        path = write(self._new_path(".bag"), self._messages(self.ros1), store)
+        path = ros_bag.write(self._new_path(".bag"), self._messages(self.ros1), store)
         if self.generator.random() < 0.5:
             path.write_bytes(with_changed_numbers(path.read_bytes(), self.generator, begin=13))
         read_telemetry(path)
@@ -194,7 +197,7 @@ class Files:
         self.number += 1
         return self.folder / f"flight{self.number}{suffix}"
 
-    def _messages(self, messages: Messages) -> Iterator[tuple[str, int, Any]]:
+    def _messages(self, messages: Any) -> Iterator[tuple[str, int, Any]]:
         for topic, logged, message in messages.flight():
             odd = self.generator.random() < 0.01
             yield topic, self.generator.choice((0, 2**31, 2**61)) if odd else logged, message
@@ -226,13 +229,13 @@ class Camera:
     """A camera of ROS 2 whose three topics say what they should not."""
 
     def __init__(self, generator: random.Random) -> None:
-        self.generator, self.bench, self.after = generator, Bench(), 0.0
+        self.generator, self.bench, self.after = generator, ros.Bench(), 0.0
 
     def message(self) -> None:
         """A changed message of one topic, then good ones: the camera goes on."""
         kind = self.generator.choice(("info", "pose", "image"))
         self.after += 0.2
-        good = {"info": info(), "pose": odometry(self.after, (0, 0, 20)), "image": compressed(self.after)}
+        good = {"info": ros.info(), "pose": ros.odometry(self.after, (0, 0, 20)), "image": ros.compressed(self.after)}
         bad = mutated_message(good[kind], self.generator)
         source = self.bench.source
         read = {"info": source._on_info, "pose": source._on_pose, "image": lambda content: source._capture(content, 0)}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import until
+
 
 @contextlib.contextmanager
 def mounted_disk(folder: Path, size: int) -> Iterator[Path]:
@@ -61,7 +63,8 @@ class FailingDisk:
         self.attach()
 
     def attach(self) -> None:
-        """Mount the disk."""
+        """Mount the disk, when everybody has let go of it."""
+        until(lambda: not self._is_in_use(), "the disk is free")
         subprocess.run(["mount", "-o", "loop", str(self.image), str(self.path)], check=True, capture_output=True)
 
     def detach(self) -> None:
@@ -89,6 +92,10 @@ class FailingDisk:
         """Mount the disk anew, as it is after a fault."""
         self.detach()
         self.attach()
+
+    def _is_in_use(self) -> bool:
+        devices = subprocess.run(["losetup", "-j", str(self.image)], capture_output=True, text=True, check=True)
+        return bool(devices.stdout)
 
     def _control(self, request: int, argument: int | bytes) -> None:
         handle = os.open(self.path, os.O_RDONLY)

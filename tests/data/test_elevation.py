@@ -1,9 +1,13 @@
 """Elevation models: what is no height on Earth is unknown, whatever the file declares."""
 
+import shlex
+
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from pyproj import CRS
+from rasterio.rio.main import main_group
 
 from skyweave.core.errors import DataError
 from skyweave.data.elevation import mask_voids, read_elevation
@@ -79,3 +83,40 @@ def test_a_rotated_and_a_south_up_model_are_read_right(tmp_path):
         points = np.array([[384_900.0, 5_150_400.0], [384_800.0, 5_150_600.0]])
         expected = (points[:, 0] - 384_000) / 10 + (points[:, 1] - 5_150_000) / 20
         np.testing.assert_allclose(model.height(points), expected, atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("unit", "metres"),
+    [
+        ("US_survey_foot", 1200 / 3937), ("international feet", 0.3048), ("Fathoms", 1.8288), ("decimeters", 0.1),
+        ("Metres", 1.0), ("ftUS", 1200 / 3937),
+    ],
+)  # fmt: skip
+def test_units_are_known_by_their_usual_names(tmp_path, unit, metres):
+    path = write_heights(tmp_path / "dem.tif", np.full((130, 130), 500, np.float32))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.units = (unit,)
+    assert np.nanmean(read_elevation(path, UTM, BOUNDS).heights) == pytest.approx(500 * metres)
+
+
+def test_a_unit_that_is_not_known_is_asked_for(tmp_path):
+    path = write_heights(tmp_path / "dem.tif", np.full((130, 130), 500, np.float32))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.units = ("cubits",)
+    with pytest.raises(DataError, match="heights in 'cubits' are not read.*`rio edit-info") as refused:
+        read_elevation(path, UTM, BOUNDS)
+    command = shlex.split(str(refused.value).split("`")[1])
+    main_group(command[1:], standalone_mode=False)
+    assert np.nanmean(read_elevation(path, UTM, BOUNDS).heights) == pytest.approx(500)
+
+
+def test_heights_above_the_ellipsoid_and_shaded_reliefs_are_noted(tmp_path):
+    for crs, dtype, words in (
+        (CRS.from_user_input(UTM).to_3d().to_wkt(), np.float32, "count from the ellipsoid"),
+        (UTM, np.uint8, "no elevation model"),
+    ):
+        notes = []
+        read_elevation(
+            write_heights(tmp_path / "dem.tif", np.full((130, 130), 200, dtype), crs=crs), UTM, BOUNDS, notes
+        )
+        assert len(notes) == 1 and words in notes[0]

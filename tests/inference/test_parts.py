@@ -85,6 +85,7 @@ def test_what_cannot_be_a_part_is_said(
     assert "lies outside" in refused("--window", "96", "0", "8", "8")
     assert "reaches beyond" in (beyond := refused("--window", "80", "8", "64", "8")) and "give --window 80 8 " in beyond
     assert "west, south, east, north" in refused("--bounds", "2", "1", "1", "2")
+    assert "it covers 4" in (degrees := refused("--bounds", "13", "45", "14", "46")) and "of EPSG:32633" in degrees
     (tmp_path / "area.geojson").write_text('{"type": "Point", "coordinates": [1, 2]}')
     assert "holds no polygon" in refused("--area", str(tmp_path / "area.geojson"))
     ring = [[4e5, 4999990.0], [400010.0, 4999990.0], [400010.0, 5e6], [4e5, 4999990.0]]

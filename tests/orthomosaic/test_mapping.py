@@ -263,9 +263,10 @@ def test_poses_of_other_pictures_are_refused_and_of_some_noted(tmp_path: Path, d
     path.write_text(json.dumps({"images": [{"file": "OTHER.JPG"}]}))
     with pytest.raises(ValueError, match=r"names none of the pictures: it has OTHER\.JPG, they are P0000\.JPG"):
         mapped(tmp_path, FLIGHT[:2], drawn, poses=read_poses(path))
-    path.write_text(json.dumps({"images": [{"file": "P0001.JPG", "image_up_yaw_deg": 91.0}]}))
+    path.write_text(json.dumps({"images": [{"file": "P0001.JPG", "image_up_yaw_deg": 91.0, "heading_deg": 5}]}))
     report = make_orthomosaic([tmp_path / "flight"], tmp_path / "mosaic.tif", poses=read_poses(path))
     assert "1 of 2 pictures are not in the file of poses" in report.notes
+    assert "the file of poses states heading_deg, which are not read" in report.notes
     assert [round(photo.heading or 0, 3) for photo in report.photos] == [90.0, 91.0]
 
 

@@ -85,7 +85,7 @@ def test_known_unchanged_ground_is_the_null(tmp_path: Path) -> None:
     change = detect_change(pair, 0.2, [[ring]])
     assert isinstance(change.null, EmpiricalNull) and len(change.null.distances) > 400
     assert change.changed.sum() >= 24
-    with pytest.raises(DataError, match="unchanged patches are too few"):
+    with pytest.raises(DataError, match="lie in the polygons of unchanged ground, too few"):
         detect_change(pair, 0.2, [[ring + 5]])
 
 
@@ -160,3 +160,8 @@ def test_without_a_place_there_is_no_geojson(tmp_path: Path, capsys: pytest.Capt
 def test_a_share_is_a_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["change", "a.tif", "b.tif", "-o", str(tmp_path / "c.tif"), "--false-discoveries", "5"]) == 2
     assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_one_file_is_no_two_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["change", "a.tif", "a.tif", "-o", str(tmp_path / "change.tif")]) == 2
+    assert "a.tif is both BEFORE and AFTER" in capsys.readouterr().err

@@ -239,3 +239,10 @@ def test_keyframes_without_a_pose_are_counted(folder: Path, capsys: pytest.Captu
     summary = run(folder, capsys, "--telemetry", str(folder / "short.srt"), "--no-alignment")
     assert summary["frames"] == 6  # the last pose is held for a second
     assert any("10 of 16 keyframes have no pose at their time" in note for note in summary["notes"]["UAV_1"])
+
+
+def test_a_height_above_the_ground_needs_level_ground(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--telemetry", str(folder / "a.srt"), "--height", "60", "--fov", "70"]
+    error = refused(folder, capsys, *options, "--dem", "dem.tif")
+    assert "states heights above the ground only; leave --dem away" in error
+    assert run(folder, capsys, *options[:4], "--no-alignment")["frames"] == 16

@@ -17,17 +17,23 @@ MAX_CELLS_PER_SIDE = 2000  # finer heights do not help a mosaic
 MAX_READ_SIDE = 8192  # pixels of the raster; a wider part is read coarser
 MARGIN_PIXELS = 2  # around the bounds, for bilinear interpolation
 HEIGHT_RANGE_M = (-500.0, 9000.0)  # the Dead Sea's shore is at -430, Mount Everest at 8849
-METRES_PER_UNIT = {
-    "ft": 0.3048,
-    "foot": 0.3048,
-    "feet": 0.3048,
-    "us-ft": 1200 / 3937,
-    "ussurveyfoot": 1200 / 3937,
-    "us survey foot": 1200 / 3937,
-    "cm": 0.01,
-    "dm": 0.1,
-    "km": 1000.0,
+UNIT_NAMES = {  # metres, and the names of it, in small letters without blanks, underscores and the s of a plural
+    1.0: ("m", "metre", "meter", "mtr"),
+    0.3048: ("ft", "foot", "feet", "internationalfoot", "internationalfeet", "foot(international)"),
+    1200 / 3937: ("us-ft", "ft-u", "ftu", "ussurveyfoot", "ussurveyfeet", "footu", "ussurveyft"),
+    0.9144: ("yd", "yard"),
+    1.8288: ("fath", "fathom"),
+    1000.0: ("km", "kilometre", "kilometer"),
+    0.1: ("dm", "decimetre", "decimeter"),
+    0.01: ("cm", "centimetre", "centimeter"),
+    0.001: ("mm", "millimetre", "millimeter"),
 }
+METRES_PER_UNIT = {name: metres for metres, names in UNIT_NAMES.items() for name in names}
+ELLIPSOIDAL = (
+    "{}: its heights count from the ellipsoid, as its reference system says; altitudes above the sea are up to "
+    "100 m off over it"
+)
+EIGHT_BITS = "{}: its values of 8 bits are taken for metres; a shaded relief for display is no elevation model"
 
 
 def read_elevation(
@@ -59,10 +65,11 @@ def read_elevation(
         heights, transform = _read_heights(source, place, crs, bounds)
         heights = _in_metres(heights, source)
         known, note = mask_voids(heights, str(path))
+        doubts = _doubts(source, str(path))
         grid = _map_grid(place, crs, bounds)
         projected = _reproject(known, transform, str(place.crs), grid, crs)
-    if note and notes is not None:
-        notes.append(note)
+    if notes is not None:
+        notes += [*([note] if note else []), *doubts]
     if not np.isfinite(projected).any():
         raise DataError(_describe_gap(str(path), crs, bounds) + (f"; {note}" if note else ""))
     return ElevationModel(projected, grid)
@@ -89,6 +96,24 @@ def mask_voids(heights: np.ndarray, source: str) -> tuple[np.ndarray, str | None
         "and the file does not declare them as nodata: they count as unknown"
     )
     return np.where(void, np.nan, heights), note
+
+
+def _doubts(source: Any, path: str) -> list[str]:
+    """Notes on a raster whose values may be no heights above the sea."""
+    doubts = [EIGHT_BITS.format(path)] if source.dtypes[0] == "uint8" else []
+    return doubts + ([ELLIPSOIDAL.format(path)] if counts_from_ellipsoid(source.crs.to_wkt()) else [])
+
+
+def counts_from_ellipsoid(crs: str) -> bool:
+    """Return whether a reference system has heights, and no vertical datum that they count from.
+
+    Args:
+        crs: any that PROJ knows.
+    """
+    from pyproj import CRS
+
+    system = CRS.from_user_input(crs)
+    return len(system.axis_info) > 2 and not system.is_compound
 
 
 def _read_heights(
@@ -122,10 +147,6 @@ def _read_heights(
     return np.ma.filled(stored.astype(np.float64), np.nan), transform
 
 
-def _elsewhere(path: str, crs: str, bounds: tuple[float, float, float, float], reason: str = "") -> DataError:
-    return DataError(f"{path} does not cover the images, which lie in {bounds} of {crs}; choose one that does{reason}")
-
-
 def _overlap(positions: list[float], size: int) -> tuple[int, int]:
     """Return the first pixel and the one behind the last that a stretch of an axis needs."""
     first = int(np.floor(min(positions))) - MARGIN_PIXELS
@@ -144,9 +165,16 @@ def _in_metres(stored: np.ndarray, source: Any) -> np.ndarray:
 
 def _vertical_unit(source: Any) -> float:
     """Return metres per unit of height, from the band's unit or the vertical part of the reference system."""
-    name = (source.units[0] or "").strip().casefold()
+    stated = (source.units[0] or "").strip()
+    name = "".join(stated.casefold().replace("_", " ").split())
+    metres = METRES_PER_UNIT.get(name, METRES_PER_UNIT.get(name.removesuffix("s")))
+    if metres is not None:
+        return metres
     if name:
-        return METRES_PER_UNIT.get(name, 1.0)
+        raise DataError(
+            f"{source.name}: heights in {stated!r} are not read; say what they are in with `rio edit-info --bidx 1 "
+            f"--units m {source.name}` (m, ft, us-ft, cm ...)"
+        )
     from pyproj import CRS
 
     axes = CRS.from_user_input(source.crs.to_wkt()).axis_info

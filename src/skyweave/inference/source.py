@@ -236,8 +236,21 @@ def _intersection(whole: Window, part: Window, name: str, image: RasterImage) ->
         raise ConfigError(
             f"{name} (rows {part.row} to {part.bottom}, columns {part.column} to {part.right}) lies outside "
             f"{image.finest.path}, which has {image.shape[1]} x {image.shape[0]} pixels (width x height)"
+            + _describe_place(image)
         )
     return Window(row, column, bottom - row, right - column)
+
+
+def _describe_place(image: RasterImage) -> str:
+    """What an image covers in its reference system, for who gave a part that it does not have."""
+    if image.geotransform is None:
+        return ""
+    crs, corners = image.geotransform.crs, [(0, 0), (0, image.shape[0]), (image.shape[1], 0), image.shape[::-1]]
+    a, b, c, d, e, f = image.geotransform.affine
+    xs, ys = ([g * column + h * row + o for column, row in corners] for g, h, o in ((a, b, c), (d, e, f)))
+    extent = f"{min(xs):g} {min(ys):g} {max(xs):g} {max(ys):g}"
+    system = "its reference system" if crs is None or len(crs) > len("EPSG:123456") else crs
+    return f"; it covers {extent} (west, south, east, north) of {system}: choose a part of that"
 
 
 def _window_of(image: RasterImage, points: Sequence[tuple[float, float]], name: str) -> Window:

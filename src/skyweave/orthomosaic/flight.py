@@ -130,9 +130,10 @@ def _check_poses(images: dict[str, Path], poses: Poses) -> list[str]:
             f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
             f"{next(iter(images.values())).name} and so on; give the poses of these, or their pictures"
         )
-    return (
-        [f"{len(images) - known} of {len(images)} pictures are not in the file of poses"] if known < len(images) else []
-    )
+    notes = poses.unread_notes()
+    if known < len(images):
+        notes.append(f"{len(images) - known} of {len(images)} pictures are not in the file of poses")
+    return notes
 
 
 def set_height(flight: Flight, height: float) -> Flight:

@@ -1,6 +1,7 @@
 """Poses kept beside the pictures: a JSON file that overrides what the pictures say of themselves."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,13 @@ from skyweave.core.errors import DataError
 from skyweave.telemetry.image_metadata.attitude import Attitude
 from skyweave.telemetry.image_metadata.lens import NO_DISTORTION, Lens
 from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
+
+READ_KEYS = {
+    "file", "lat", "lon", "abs_alt_m", "rel_alt_m", "image_up_yaw_deg", "gimbal_yaw_deg", "gimbal_pitch_deg",
+    "gimbal_roll_deg", "body_pitch_deg", "body_roll_deg", "K_nominal", "focal_px", "focal_rows_px", "width",
+    "centre_offset_px", "distortion",
+}  # fmt: skip
+POSE_WORDS = re.compile("lat|lon|alt|height|yaw|heading|pitch|roll|omega|phi|kappa|focal", re.I)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,12 @@ class Poses:
             name: of the image in its flight.
         """
         return self.images.get(name or path.name, self.images.get(path.name))
+
+    def unread_notes(self) -> list[str]:
+        """Return a note on values that sound like those of a pose and are not read."""
+        keys = sorted({key for image in self.images.values() for key in image} - READ_KEYS)
+        unread = [key for key in keys if POSE_WORDS.search(key)]
+        return [f"the file of poses states {', '.join(unread)}, which are not read"] if unread else []
 
     @staticmethod
     def _place(entry: Mapping[str, Any]) -> dict[str, float]:

@@ -12,6 +12,10 @@ from skyweave.telemetry.poses_over_time import HeightDatum, PosesOverTime
 
 MARGIN_M = 2000.0  # around the flights, that oblique cameras may see
 LEVEL_DATUMS: tuple[HeightDatum, ...] = ("ground", "takeoff")  # whose zero is level ground
+ELLIPSOID_NOTE = (
+    "heights of the log count from the ellipsoid, those of elevation models usually from the sea, up to 100 m apart: "
+    "leave --dem away and give --height METRES if they are not of one kind"
+)
 RASTER_DATUMS: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid")  # over which elevation models count
 
 
@@ -37,11 +41,10 @@ def choose_datum(poses: PosesOverTime, usable: Sequence[HeightDatum]) -> HeightD
         )
     known = [datum for datum in usable if shares.get(datum, 0.0) > 0]
     if not known:
-        remedy = "" if "sea_level" in usable else "give the ground with --dem, or "
-        raise DataError(
-            f"{poses.source}: it states heights above the {', '.join(stated)} only; {remedy}give the metres above the "
-            "ground with --height"
-        )
+        remedy = "give the ground with --dem, or give the metres above the ground with --height"
+        if "sea_level" in usable:
+            remedy = "leave --dem away, so that the ground is level"
+        raise DataError(f"{poses.source}: it states heights above the {', '.join(stated)} only; {remedy}")
     return max(known, key=lambda datum: shares[datum])
 
 
@@ -86,4 +89,8 @@ def read_flight_ground(
 
     places = np.concatenate([project_poses(poses, crs, datum).world_from_camera[:, :2, 3] for poses, datum in flights])
     (west, south), (east, north) = places.min(0) - MARGIN_M, places.max(0) + MARGIN_M
-    return read_elevation(path, crs, (float(west), float(south), float(east), float(north)), notes)
+    noted: list[str] = []
+    ground = read_elevation(path, crs, (float(west), float(south), float(east), float(north)), noted)
+    if notes is not None:
+        notes += noted + ([ELLIPSOID_NOTE] if any(datum == "ellipsoid" for _, datum in flights) else [])
+    return ground

@@ -81,7 +81,8 @@ def _check_mode(image: "Image.Image", name: str) -> None:
     if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
         raise DataError(
             f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
-            "colour is needed; save a copy of 8 bits with a program that keeps EXIF and XMP"
+            "colour is needed; `skyweave align` makes stacks of what multispectral and thermal cameras write; of other "
+            "pictures save copies of 8 bits, all with one stretch, with a program that keeps EXIF and XMP"
         )
 
 

@@ -103,7 +103,8 @@ class EmpiricalNull:
         """
         if len(distances) < MIN_PATCHES:
             raise DataError(
-                f"{len(distances)} unchanged patches are too few for a distribution; outline {MIN_PATCHES} or more"
+                f"{len(distances)} patches of the embeddings lie in the polygons of unchanged ground, too few for a "
+                f"distribution; outline {MIN_PATCHES} or more, in longitude and latitude"
             )
         return cls(np.sort(distances))
 

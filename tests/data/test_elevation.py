@@ -103,7 +103,7 @@ def test_a_unit_that_is_not_known_is_asked_for(tmp_path):
     path = write_heights(tmp_path / "dem.tif", np.full((130, 130), 500, np.float32))
     with rasterio.open(path, "r+") as dataset:
         dataset.units = ("cubits",)
-    with pytest.raises(DataError, match="heights in 'cubits' are not read.*`rio edit-info") as refused:
+    with pytest.raises(DataError, match=r"heights in 'cubits' are not read.*`rio edit-info") as refused:
         read_elevation(path, UTM, BOUNDS)
     command = shlex.split(str(refused.value).split("`")[1])
     main_group(command[1:], standalone_mode=False)

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import errno
 import functools
+import importlib
 import json
 import multiprocessing
 import os
@@ -53,9 +54,8 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.training import OptimiserConfig, SkyweaveModule, StepLoss, TrainerConfig, fit
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-import fabricated_scene
-from small_disk import FailingDisk
-
+fabricated_scene: Any = importlib.import_module("fabricated_scene")
+FailingDisk: Any = importlib.import_module("small_disk").FailingDisk
 DISK_BYTES = 16_000_000
 HANG_S = 1.0
 DISK_ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
@@ -227,29 +227,29 @@ WORKS = {
 }
 
 
-def fill(disk: FailingDisk) -> None:
+def fill(disk: Any) -> None:
     with (disk.path / "filler").open("wb", buffering=0) as stream, contextlib.suppress(OSError):
         while True:
             stream.write(bytes(65_536))
 
 
-def hang(disk: FailingDisk) -> None:
+def hang(disk: Any) -> None:
     with disk.hang():
         time.sleep(HANG_S)
 
 
-def clear(disk: FailingDisk) -> None:
+def clear(disk: Any) -> None:
     (disk.path / "filler").unlink(missing_ok=True)
 
 
-def attach(disk: FailingDisk) -> None:
+def attach(disk: Any) -> None:
     """Mount a disk again, over what was written into the folder where it had been."""
     for path in disk.path.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     disk.attach()
 
 
-FAULTS: dict[str, tuple[Callable[[FailingDisk], None], Callable[[FailingDisk], None]]] = {
+FAULTS: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
     "fills up": (fill, clear),
     "hangs": (hang, lambda disk: None),
     "turns read-only": (FailingDisk.turn_read_only, FailingDisk.repair),
@@ -259,7 +259,7 @@ FAULTS: dict[str, tuple[Callable[[FailingDisk], None], Callable[[FailingDisk], N
 """What befalls a disk, and what makes it usable again."""
 
 
-def try_once(work: Work, disk: FailingDisk, fault: str, delay: float) -> str:
+def try_once(work: Work, disk: Any, fault: str, delay: float) -> str:
     """Do the work while the disk fails; return how it ended."""
     timer = threading.Timer(delay, FAULTS[fault][0], (disk,))
     timer.start()

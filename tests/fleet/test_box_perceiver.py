@@ -80,7 +80,7 @@ def test_results_say_how_uncertain_places_are() -> None:
     assert seen.covariances is not None
     ((xx, xy), (_, yy)) = seen.covariances[0]
     scene = FusedScene("UAV_1", 0, ego.time, ego.time, ScenePrediction({DETECTION: seen}), (), frame(3), seen)
-    covariance = ros_detections(seen, scene)["detections"][0]["results"][0]["pose"]["covariance"]
+    covariance = ros_detections(seen, scene, ("UAV_1-a.1",))["detections"][0]["results"][0]["pose"]["covariance"]
     assert [covariance[k] for k in (0, 1, 6, 7)] == pytest.approx([xx, xy, xy, yy], abs=1e-4)
     assert covariance_content(seen, 0) == pytest.approx([xx, xy, yy], abs=1e-4)
     properties = geojson(seen)["features"][0]["properties"]

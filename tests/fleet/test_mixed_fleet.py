@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,16 +240,16 @@ def whole_scenes(folder: Path, name: str) -> dict[int, dict[str, Any]]:
     return {round(one["time"] / INTERVAL): one for one in scenes if len(one["peer_frames"]) == len(NAMES) - 1}
 
 
-def identities(scene: RecordedScene, tick: int, content: dict[str, Any]) -> dict[str, str]:
-    """By true car, the identity of the nearest box of a node's scene."""
+def identities(scene: RecordedScene, tick: int, content: dict[str, Any], key: str = "id") -> dict[str, str]:
+    """By true car, the identity of the nearest box of a node's scene: the node's own number, or the fleet's name."""
     objects = scene.frames[tick % FRAMES].annotations
     assert objects is not None
     places = np.array([box["centre"][:2] for box in content["boxes"]]).reshape(-1, 2)
     found = {}
     for car, place in zip(objects.instances, objects.boxes.centres[:, :2], strict=True):
         distance = np.linalg.norm(places - place, axis=1)
-        if len(distance) and distance.min() < NEAR_M and content["boxes"][distance.argmin()]["id"] is not None:
-            found[car] = content["boxes"][distance.argmin()]["id"]
+        if len(distance) and distance.min() < NEAR_M and content["boxes"][distance.argmin()][key] is not None:
+            found[car] = content["boxes"][distance.argmin()][key]
     return found
 
 
@@ -287,6 +287,23 @@ def test_tracks_keep_their_identity_whoever_sees_them(
                 followed += len(both)
     # A moment that a loaded machine misses changes some in all nodes at once; identities by chance nearly all.
     assert followed >= 10 and len(changed) <= 0.25 * followed, (followed, changed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_all_processes_call_an_object_by_one_name(
+    pictures: dict[str, dict[int, dict[str, Any]]], scene: RecordedScene
+) -> None:
+    compared, differing = 0, []
+    for one, other in combinations(NAMES, 2):
+        for tick in sorted(pictures[one].keys() & pictures[other].keys()):
+            if tick % FRAMES < 3:  # the world begins anew, and its objects with it: names travel in heartbeats
+                continue
+            here, there = (identities(scene, tick, pictures[name][tick], "identity") for name in (one, other))
+            both = here.keys() & there.keys()
+            compared += len(both)
+            differing += [(one, other, tick, car, here[car], there[car]) for car in both if here[car] != there[car]]
+    assert compared >= 8 and len(differing) <= 0.2 * compared, (compared, differing)
 
 
 @pytest.mark.slow

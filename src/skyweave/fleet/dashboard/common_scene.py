@@ -200,6 +200,12 @@ class CommonScene:
         rows, columns = set[int](), set[int]()
         pairs = []
         new = [Estimate(box, scene.time) for box in boxes]
+        by_identity = {known.newest.box.identity: number for number, known in enumerate(free)}
+        for row, box in enumerate(boxes):  # the nodes agree on these
+            if box.identity is not None and box.identity in by_identity:
+                rows.add(row)
+                columns.add(by_identity[box.identity])
+                pairs.append((box, free[by_identity[box.identity]]))
         for row, column in _near_pairs(new, [known.newest for known in free], scene.time):
             if row not in rows and column not in columns:
                 rows.add(row)
@@ -215,7 +221,7 @@ class CommonScene:
     def _start(self, scene: SceneMessage, box: SceneBox) -> None:
         """Start an object with a track that is of none."""
         if len(self._objects) < MAX_OBJECTS:
-            identity = self._free_identity(f"{scene.platform}-{box.id}")
+            identity = self._free_identity(box.identity or f"{scene.platform}-{box.id}")
             self._num_started += 1
             self._objects[identity] = CommonObject(identity, self._num_started, scene.time)
             self._assign(scene, box, self._objects[identity])

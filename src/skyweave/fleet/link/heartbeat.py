@@ -11,6 +11,8 @@ from msgspec import Meta
 
 VERSION = 1
 MAX_REPORTS = 64
+MAX_TRACKS = 64
+MAX_IDENTITY_LENGTH = 96  # of an object: a platform's name and a number
 MAX_CATEGORIES = 64
 MAX_CATEGORY_LENGTH = 64
 MAX_RESOLUTION_UM = 10**9
@@ -21,6 +23,7 @@ MAX_DELAY_MS = 60_000
 
 WireNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
+Centimetres = Annotated[int, Meta(ge=-(1 << 31), lt=1 << 31)]
 CategoryName = Annotated[str, Meta(max_length=MAX_CATEGORY_LENGTH)]
 
 
@@ -44,6 +47,30 @@ class PeerReport(msgspec.Struct, array_like=True, frozen=True):
     delay_ms: Annotated[int, Meta(ge=0, le=MAX_DELAY_MS)]
 
 
+class SharedTrack(msgspec.Struct, array_like=True, frozen=True):
+    """What a platform says of a track, so that all call the object by one name.
+
+    Attributes:
+        identity: in the whole fleet.
+        category: number of its class among the heartbeat's.
+        born: when the track began that gave it its name, nanoseconds by the platform's clock.
+        time: of the place, nanoseconds by the platform's clock.
+        east: centimetres in the fleet's reference system.
+        north: likewise.
+        east_speed: centimetres a second.
+        north_speed: likewise.
+    """
+
+    identity: Annotated[str, Meta(min_length=1, max_length=MAX_IDENTITY_LENGTH)]
+    category: Annotated[int, Meta(ge=0, lt=MAX_CATEGORIES)]
+    born: Nanoseconds
+    time: Nanoseconds
+    east: Centimetres
+    north: Centimetres
+    east_speed: Centimetres
+    north_speed: Centimetres
+
+
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
     """What a platform publishes about itself at intervals.
 
@@ -57,6 +84,7 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
         categories: names of the classes of its boxes, in order.
         started: when it was started, nanoseconds by its clock.
         reports: how it receives its peers.
+        tracks: some of its objects.
     """
 
     version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
@@ -68,6 +96,7 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
     categories: Annotated[tuple[CategoryName, ...], Meta(max_length=MAX_CATEGORIES)]
     started: Nanoseconds
     reports: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
+    tracks: Annotated[tuple[SharedTrack, ...], Meta(max_length=MAX_TRACKS)] = ()
 
 
 class _AnyHeartbeat(msgspec.Struct, array_like=True):

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from skyweave.fleet.link.heartbeat import MAX_CATEGORY_LENGTH, MAX_RECEIVED_BYTES, WireNumber
+from skyweave.fleet.link.heartbeat import MAX_IDENTITY_LENGTH as FLEET_IDENTITY_LENGTH
 from skyweave.fleet.link.topics import NAME_PATTERN
 
 MAX_COORDINATE_M = 1e8
@@ -48,6 +49,7 @@ class SceneBox(msgspec.Struct, frozen=True):
         velocity: east and north, metres a second.
         covariance: of the centre: east, east and north, north, square metres; None: not known.
         observers: platforms that detect it by themselves in the frames that were fused.
+        identity: of the object in the whole fleet, which the nodes agree on; None: it has none yet.
     """
 
     id: TrackIdentity | None
@@ -59,6 +61,7 @@ class SceneBox(msgspec.Struct, frozen=True):
     velocity: tuple[Speed, Speed]
     covariance: tuple[Variance, Covariance, Variance] | None = None
     observers: Annotated[tuple[PlatformName, ...], Meta(max_length=MAX_PEERS + 1)] = ()
+    identity: Annotated[str, Meta(max_length=FLEET_IDENTITY_LENGTH)] | None = None
 
 
 class SceneForecast(msgspec.Struct, frozen=True):

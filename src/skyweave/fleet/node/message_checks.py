@@ -154,6 +154,7 @@ class MessageChecker:
             peer.restart_time()
         peer.heartbeat = heartbeat
         peer.heartbeat_sent, peer.heartbeat_received = sent, received
+        peer.note_tracks(heartbeat.tracks)
         if exchange is not None:
             peer.clock.add_exchange(exchange)
         for report in heartbeat.reports:

@@ -29,6 +29,7 @@ from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.node.peer import Peer
 from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.node.rate_control import RateController
+from skyweave.fleet.node.shared_identities import SharedIdentities
 from skyweave.fleet.node.statistics import NodeStatistics
 from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
@@ -101,6 +102,7 @@ class Node:
         self.delivery = DeliveryMonitor()
         self.statistics = NodeStatistics()
         self.started = clock()
+        self.identities = SharedIdentities(name, self.started)
         self._sequence = _first_sequence(self.started)
         self._publishing = threading.Lock()
         self.area = AreaOfInterest(fleet, name, transport, self.peers, scheme, self.peers.monotonic)
@@ -182,6 +184,7 @@ class Node:
             tuple(self.perceiver.categories),
             self.started,
             self.peers.write_reports(),
+            self.identities.share(self.perceiver.categories, [peer.name for peer in self.alive_peers()]),
         )
         topic = heartbeat_topic(self.fleet, self.name, self.area.tiles)
         self.publish(topic, encode_heartbeat(heartbeat), Priority.CONTROL)
@@ -204,6 +207,10 @@ class Node:
             self.transport.publish(topic, envelope, priority)
         self.statistics.count_message(kind, len(envelope))
         return len(envelope)
+
+    def alive_peers(self) -> list[Peer]:
+        """Return the peers whose heartbeats are recent."""
+        return [peer for peer in self.peers.alive(self.options.peer_timeout) if not peer.is_gone]
 
     def pose_error(self, peer: Peer) -> "PoseError | None":
         """Return the estimated error of a peer's poses; None where it is not known.

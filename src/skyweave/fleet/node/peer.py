@@ -1,15 +1,19 @@
 """One peer, as a node knows it."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skyweave.fleet.link.clocks import NS_PER_S, ClockOffsetEstimator
 from skyweave.fleet.link.envelope import EnvelopeOpener
-from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport
+from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, SharedTrack
 from skyweave.fleet.link.message_queue import MessageQueue
 from skyweave.fleet.link.rate_limit import TokenBucket
 from skyweave.fleet.node.reception import FrameReception
 from skyweave.wire import Receiver
+
+MAX_TRACK_AGE_NS = 3 * NS_PER_S  # of what a peer said of an object, before its newest
+MAX_PEER_TRACKS = 256
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Peer:
         echo: when its newest heartbeat was sent, by its clock, and when that arrived, whether it was taken or not: what
             it is shown to prove that it is not a replay.
         report: how it receives this node, from its last heartbeat.
+        tracks: what its last heartbeats said of objects, by identity; replaced, never changed.
         tiles: that its last message came under.
         messages: taken.
         bytes: of those, envelopes included.
@@ -58,6 +63,7 @@ class Peer:
     heartbeat_received: int = 0
     echo: tuple[int, int] | None = None
     report: PeerReport | None = None
+    tracks: Mapping[str, SharedTrack] = field(default_factory=dict)
     tiles: str = ""
     messages: int = 0
     bytes: int = 0
@@ -67,6 +73,17 @@ class Peer:
     excluded_until: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     admission_rejections: Counter[str] = field(default_factory=Counter)
+
+    def note_tracks(self, tracks: Sequence[SharedTrack]) -> None:
+        """Take what a heartbeat says of objects; forget what was said of them long before.
+
+        Args:
+            tracks: of the heartbeat.
+        """
+        newest = max((track.time for track in tracks), default=0)
+        known = {**self.tracks, **{track.identity: track for track in tracks}}
+        recent = {name: track for name, track in known.items() if newest - track.time <= MAX_TRACK_AGE_NS}
+        self.tracks = dict(list(recent.items())[-MAX_PEER_TRACKS:])
 
     @property
     def is_gone(self) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +85,12 @@ class RosSinkConfig(SinkConfig):
         Args:
             node: that publishes.
         """
-        return MessageSink(node, "ros", lambda published: ros_detections(published.detections, published.scene))
+        return MessageSink(
+            node, "ros", lambda published: ros_detections(published.detections, published.scene, published.identities)
+        )
 
 
-def ros_detections(detections: Detections, scene: FusedScene) -> dict[str, Any]:
+def ros_detections(detections: Detections, scene: FusedScene, identities: Sequence[str | None]) -> dict[str, Any]:
     """Return boxes as the fields of ``vision_msgs/Detection3DArray``, plain JSON types.
 
     Frames are those of REP 103: metres, x east, y north, z up; quaternions x y z w.
@@ -96,16 +98,19 @@ def ros_detections(detections: Detections, scene: FusedScene) -> dict[str, Any]:
     Args:
         detections: the boxes.
         scene: that they are of.
+        identities: of each in the whole fleet; None where one has none.
     """
     seconds, nanoseconds = divmod(scene.time, NS_PER_S)
     header = {"stamp": {"sec": seconds, "nanosec": nanoseconds}, "frame_id": "map"}
     return {
         "header": header,
-        "detections": [_ros_detection(detections, index, header) for index in range(len(detections))],
+        "detections": [
+            _ros_detection(detections, index, header, identity) for index, identity in enumerate(identities)
+        ],
     }
 
 
-def _ros_detection(detections: Detections, index: int, header: dict[str, Any]) -> dict[str, Any]:
+def _ros_detection(detections: Detections, index: int, header: dict[str, Any], identity: str | None) -> dict[str, Any]:
     yaw = float(detections.boxes.yaws[index])
     centre = round_coordinates(detections.boxes.centres[index])
     size = round_coordinates(detections.boxes.sizes[index])
@@ -120,7 +125,7 @@ def _ros_detection(detections: Detections, index: int, header: dict[str, Any]) -
             {"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": _ros_covariance(detections, index)}}
         ],
         "bbox": {"center": pose, "size": dict(zip("xyz", size, strict=True))},
-        "id": (detections.instances or ())[index],
+        "id": identity or "",
     }
 
 

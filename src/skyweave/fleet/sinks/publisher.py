@@ -43,7 +43,9 @@ class ScenePublisher:
             scene: as fused.
         """
         with self.node.statistics.time_stage("publish"):
-            published = PublishedScene(self.node, scene, self._track(scene))
+            detections = self._track(scene)
+            identities = self.node.identities.identify(detections, self.node.alive_peers())
+            published = PublishedScene(self.node, scene, detections, identities)
             on_written = _Countdown(len(self._workers), self.node, scene)
             for worker in self._workers:
                 worker.put(published, on_written)

@@ -33,12 +33,14 @@ class PublishedScene:
     Attributes:
         node: that fused it.
         scene: as fused.
-        detections: of the scene that are published, with the identities of their tracks.
+        detections: of the scene that are published, with the node's own numbers of their tracks.
+        identities: of the same objects in the whole fleet; None where one has no track.
     """
 
     node: Node
     scene: FusedScene
     detections: Detections
+    identities: tuple[str | None, ...]
 
     @cached_property
     def json_content(self) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class PublishedScene:
             "novelty": None if novelty is None else round(novelty, 2),
             "crs": node.world_frame.crs,
             "boxes": [
-                _box_content(self.detections, index) | {"observers": observers}
+                _box_content(self.detections, index) | {"identity": self.identities[index], "observers": observers}
                 for index, observers in enumerate(box_observers(scene, self.detections, node.perceiver.categories))
             ],
             "forecasts": _forecast_content(scene, self.detections),

@@ -40,6 +40,8 @@ class SinkConfig(TaggedConfig):
             "geojson": "skyweave.fleet.sinks.messages:GeoJsonSinkConfig",
             "ros": "skyweave.fleet.sinks.messages:RosSinkConfig",
             "cameras": "skyweave.fleet.sinks.cameras:CameraSinkConfig",
+            "cot": "skyweave.fleet.sinks.cursor_on_target:CursorOnTargetSinkConfig",
+            "klv": "skyweave.fleet.sinks.motion_imagery:KlvSinkConfig",
             "file": "skyweave.fleet.sinks.scene_file:FileSinkConfig",
         },
     )

@@ -102,11 +102,13 @@ class SharedIdentities:
         numbers, others = {name: number for number, name in enumerate(categories)}, set(alive) - {self._node}
         with self._lock:
             self._heartbeats += 1
-            told = [track for track in self._tracks.values() if track.namer not in others and track.category in numbers]
-            told = sorted(told, key=lambda track: track.sent)[:MAX_SHARED_TRACKS]
-            for track in told:
+            chosen = [
+                track for track in self._tracks.values() if track.namer not in others and track.category in numbers
+            ]
+            chosen = sorted(chosen, key=lambda track: track.sent)[:MAX_SHARED_TRACKS]
+            for track in chosen:
                 track.sent = self._heartbeats
-            return tuple(_shared(track, numbers[track.category]) for track in told)
+            return tuple(_shared(track, numbers[track.category]) for track in chosen)
 
     def _forget(self, time: int) -> None:
         """Forget tracks that were not seen for long, and those that are ahead: the stream has begun anew."""

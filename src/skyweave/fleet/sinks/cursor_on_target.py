@@ -90,7 +90,7 @@ class CursorOnTargetSink:
             self.stream.send(ElementTree.tostring(event.to_xml(self.stale), "utf-8", xml_declaration=True) + b"\n")
 
     def close(self) -> None:
-        """Close the stream."""
+        """Close the stream: no scene will follow."""
         self.stream.close()
 
 

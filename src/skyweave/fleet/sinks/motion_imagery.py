@@ -75,7 +75,7 @@ class KlvSink:
             self.stream.send(self._set(published, capture))
 
     def close(self) -> None:
-        """Close the stream."""
+        """Close the stream: no scene will follow."""
         self.stream.close()
 
     def _set(self, published: PublishedScene, capture: Capture) -> bytes:
@@ -90,8 +90,8 @@ class KlvSink:
             for row in named
         ]
         sequence = published.scene.sequence
-        found = vmti_set(capture.channel, sequence, geometry.camera, len(seen), targets)
-        return camera_set(published.node.name, published.scene.time, geometry, self.crs, found, None)
+        content = vmti_set(capture.channel, sequence, geometry.camera, len(seen), targets)
+        return camera_set(published.node.name, published.scene.time, geometry, self.crs, content, None)
 
     def _count(self, identities: list[str], time: int) -> None:
         """Count the points of tracks; those that are not in the image are forgotten."""

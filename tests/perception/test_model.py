@@ -17,7 +17,7 @@ from skyweave.perception.bev_encoder import TemporalFusion
 from skyweave.perception.config import LiftConfig, PerceptionConfig
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import evaluate
-from skyweave.perception.fusion import build_fusion
+from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, MapContext, PerceptionHead
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead

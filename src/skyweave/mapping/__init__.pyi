@@ -1,6 +1,7 @@
 from .bins import BINS, Bins, build_bins
 from .depth_bins import DepthBins
 from .depth_supervision import depth_loss, depth_targets
+from .fusion import FUSIONS, Fusion, build_fusion
 from .ground_bins import FlatGround, HeightBins, OffsetBins, RatioBins
 from .lift import Lift
 from .placement import BEVFeatures, lift_cameras, lift_features, project_to_bev, resample_raster, stack_bev_features
@@ -10,10 +11,12 @@ from .rays import GroundRays, ground_rays
 
 __all__ = [
     "BINS",
+    "FUSIONS",
     "BEVFeatures",
     "Bins",
     "DepthBins",
     "FlatGround",
+    "Fusion",
     "GroundRays",
     "HeightBins",
     "Lift",
@@ -22,6 +25,7 @@ __all__ = [
     "RasterPlan",
     "RatioBins",
     "build_bins",
+    "build_fusion",
     "depth_loss",
     "depth_targets",
     "ground_rays",

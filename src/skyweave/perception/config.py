@@ -10,7 +10,7 @@ from skyweave.core.config import config_from_dict
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.mapping import Bins, build_bins
 from skyweave.perception.balance import BALANCES, BalanceConfig
-from skyweave.perception.fusion import FUSIONS
+from skyweave.mapping.fusion import FUSIONS
 from skyweave.perception.heads import HEADS
 
 TASKS = ("detection", "instances", "trajectories")
@@ -103,7 +103,7 @@ class PerceptionConfig:
         neck: channels of that feature map.
         map: extent and resolution of the map.
         lift: how features come onto it.
-        fusion: a name in `skyweave.perception.fusion.FUSIONS`: how the maps of all platforms become one.
+        fusion: a name in `skyweave.mapping.fusion.FUSIONS`: how the maps of all platforms become one.
         trunk: channels of the bird's-eye-view encoder at full, half and quarter resolution.
         history: frames that the model sees, the present one included.
         horizon: future steps that it predicts.

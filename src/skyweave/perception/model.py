@@ -17,7 +17,7 @@ from skyweave.perception.balance import balance_images
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.domain import TrainingDomain
-from skyweave.perception.fusion import build_fusion
+from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, build_heads
 from skyweave.perception.neck import Neck
 from skyweave.perception.raster_encoder import RasterEncoder

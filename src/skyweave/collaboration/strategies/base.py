@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.perception.fusion import AttentionFusion
+from skyweave.mapping.fusion import AttentionFusion
 
 MIN_VISIBILITY = 0.02  # below which a cell counts as not seen
 

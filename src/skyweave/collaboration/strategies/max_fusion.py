@@ -5,7 +5,7 @@ from torch import Tensor
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import stack_platforms
 from skyweave.collaboration.strategies.mean_fusion import ProjectedStrategy
-from skyweave.perception.fusion import MaxFusion
+from skyweave.mapping.fusion import MaxFusion
 
 
 class FCooper(ProjectedStrategy):

@@ -18,8 +18,8 @@ from skyweave.downstream.labels.sample import LabelledSample
 
 GIB = 2**30
 DEFAULT_CACHE_GIB = 4.0
-ORDER_STREAM, AUGMENTATION_STREAM = 1, 2
-"""Second words of the seeds, so that the order of the samples and their augmentation are independent."""
+ORDER_STREAM, AUGMENTATION_STREAM, LEFT_OUT_STREAM = 1, 2, 3
+"""Second words of the seeds: order of the samples, their augmentation and what is left out are independent."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class LabelledBatch:
         targets: of the task, see `skyweave.downstream.finetuning.tasks.base.Task.collate`.
         shape: (rows, columns) of the images.
         indices: of the samples.
+        kept: (batch, observations) bool: which of the observations are used; None: all.
     """
 
     inputs: tuple[SensorBatch, ...] | None
@@ -39,6 +40,7 @@ class LabelledBatch:
     targets: Any
     shape: tuple[int, int]
     indices: tuple[int, ...]
+    kept: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -197,10 +199,15 @@ class StepDataset(Dataset[list[LabelledBatch]]):
         source: of the batches.
         batch: samples a step.
         seed: of order and augmentation.
+        observations: of a sample.
+        left_out: probability with which each of several observations is left out of a sample.
     """
 
-    def __init__(self, source: BatchSource, batch: int, seed: int) -> None:
+    def __init__(
+        self, source: BatchSource, batch: int, seed: int, observations: int = 1, left_out: float = 0.0
+    ) -> None:
         self.source, self.batch, self.seed = source, batch, seed
+        self.observations, self.left_out = observations, left_out
 
     def __getitem__(self, step: int) -> list[LabelledBatch]:
         length = len(self.source)
@@ -209,7 +216,27 @@ class StepDataset(Dataset[list[LabelledBatch]]):
             epoch, position = divmod(number, length)
             order = np.random.default_rng([self.seed, ORDER_STREAM, epoch]).permutation(length)
             indices.append(int(order[position]))
-        return self.source.batches(indices, np.random.default_rng([self.seed, AUGMENTATION_STREAM, step]))
+        batches = self.source.batches(indices, np.random.default_rng([self.seed, AUGMENTATION_STREAM, step]))
+        if self.observations == 1 or not self.left_out:
+            return batches
+        generator = np.random.default_rng([self.seed, LEFT_OUT_STREAM, step])
+        return [
+            replace(batch, kept=draw_kept(len(batch), self.observations, self.left_out, generator)) for batch in batches
+        ]
+
+
+def draw_kept(samples: int, observations: int, left_out: float, generator: np.random.Generator) -> Tensor:
+    """Return (samples, observations) bool: which observations of a sample are used, at least one.
+
+    Args:
+        samples: how many.
+        observations: of a sample.
+        left_out: probability with which each is left out.
+        generator: draws them.
+    """
+    kept = generator.random((samples, observations)) >= left_out
+    kept[np.arange(samples), generator.integers(observations, size=samples)] |= ~kept.any(1)
+    return torch.from_numpy(kept)
 
 
 def iterate_batches(source: BatchSource, batch: int) -> Iterator[LabelledBatch]:

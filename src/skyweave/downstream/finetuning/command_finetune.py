@@ -78,6 +78,8 @@ def _print_scores(scores: dict[str, Any]) -> None:
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     for baseline, values in scores["baselines"].items():
         table.add_row(f"{scores['main']}, {baseline}", f"{values[scores['main']]:.3f}", "")
+    for sensor, values in scores["without"].items():
+        table.add_row(f"{scores['main']}, without {sensor}", f"{values[scores['main']]:.3f}", "")
     console = table_console()
     console.print(table)
     first = scores["runs"][str(scores["kept"])]

@@ -6,11 +6,12 @@ from typing import Literal, get_args
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.tasks.base import Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
+from skyweave.mapping import FUSIONS
 
 MethodKind = Literal["frozen", "full", "last", "lora", "scratch", "unet"]
-HeadKind = Literal["auto", "linear", "attentive", "pyramid", "upernet"]
+HeadKind = Literal["auto", "linear", "attentive", "pyramid", "upernet", "map"]
 IMAGE_HEADS = ("linear", "attentive")
-DENSE_HEADS = ("linear", "pyramid", "upernet")
+DENSE_HEADS = ("linear", "pyramid", "upernet", "map")
 
 DEFAULT_LEARNING_RATES: dict[MethodKind, tuple[float, ...]] = {
     "frozen": (1e-3, 3e-3, 1e-2),
@@ -76,19 +77,32 @@ class HeadConfig:
         kind: ``linear``: one matrix on pooled features (image) or on every patch (dense). ``attentive``: learned
             queries gather the image's patches. ``pyramid``: the encoder's levels, merged while going from patches to
             pixels. ``upernet``: pyramid pooling and a feature pyramid of four scales (Xiao et al. 2018, arXiv
-            1807.10221). ``auto``: linear for image tasks, pyramid for dense ones.
+            1807.10221). ``map``: several sensors, each placed on one map and fused there, of which any may be missing;
+            the other heads read the features of several sensors side by side. ``auto``: linear for image tasks, pyramid for dense ones.
         channels: inside; of every head but the linear one.
         readout: the features the head reads: patch embedding and four depths side by side (``levels``), or the
             encoder's last output alone.
+        fusion: of ``map``: a name in `skyweave.mapping.FUSIONS`.
+        left_out: of ``map``: probability with which each sensor is left out of a training sample; one always stays.
     """
 
     kind: HeadKind = "auto"
     channels: int = 64
     readout: Literal["levels", "last"] = "levels"
+    fusion: str = "attention"
+    left_out: float = 0.3
 
     def __post_init__(self) -> None:
         _known("head.kind", self.kind, get_args(HeadKind))
+        _known("head.fusion", self.fusion, tuple(FUSIONS))
         _positive("head.channels", self.channels)
+        if not 0 <= self.left_out < 1:
+            raise ConfigError(f"head.left_out is {self.left_out}; use a probability from 0 to below 1")
+
+    @property
+    def leaves_out(self) -> float:
+        """Probability with which each sensor is left out of a training sample."""
+        return self.left_out if self.kind == "map" else 0.0
 
     def resolved(self, task: Task) -> str:
         """Return the head's kind for a task.

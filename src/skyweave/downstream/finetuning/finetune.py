@@ -200,6 +200,7 @@ def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int)
         "std": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in by_name.items()},
         "kept": best,
         "baselines": runs[config.seeds[0]].baselines,
+        "without": runs[best].without,
         "runs": {str(seed): run.to_dict() for seed, run in runs.items()},
     }
 

@@ -1,8 +1,8 @@
 """One training: the Lightning module, and what it predicts of a batch."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from skyweave.downstream.finetuning.batches import BatchSource, LabelledBatch, StepDataset, iterate_batches
 from skyweave.downstream.finetuning.config import TrainingConfig
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
+from skyweave.downstream.finetuning.models.heads import HeadInputs
 from skyweave.downstream.finetuning.tasks.base import Prediction
 from skyweave.training.module import SkyweaveModule, StepLoss
 from skyweave.training.optim import OptimiserConfig
@@ -102,17 +103,26 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
 
     def train_dataloader(self) -> "DataLoader[Any]":
         """Return the batches from where the run stands: Lightning's hook."""
-        return self.resumable_loader(StepDataset(self.source, self.training_config.batch, self.schedule.seed))
+        network = self.model.network
+        left_out = network.config.leaves_out if isinstance(network, EncoderWithHead) else 0.0
+        batch, seed = self.training_config.batch, self.schedule.seed
+        return self.resumable_loader(StepDataset(self.source, batch, seed, len(self.model.sensors), left_out))
 
 
 @torch.no_grad()
-def predict_samples(model: FinetunedModel, source: BatchSource, batch: int) -> list[Prediction]:
+def predict_samples(
+    model: FinetunedModel, source: BatchSource, batch: int, without: Sequence[int] = ()
+) -> list[Prediction]:
     """Return a prediction for every sample of a source, in order.
 
     Args:
         model: as trained.
         source: of the batches.
         batch: samples that are predicted together.
+        without: observations that are left out, by number.
+
+    Raises:
+        ConfigError: the model needs every observation.
     """
     training = model.training
     model.eval()
@@ -120,7 +130,10 @@ def predict_samples(model: FinetunedModel, source: BatchSource, batch: int) -> l
     predictions: dict[int, Prediction] = {}
     for part in iterate_batches(source, batch):
         part = part.to(device)
-        if part.head_inputs is None:
+        if without:
+            kept = torch.tensor([[number not in without for number in range(len(model.sensors))]])
+            part = replace(part, kept=kept.expand(len(part), -1))
+        if part.head_inputs is None and part.kept is None:
             assert part.inputs is not None
             decoded = model.decode(model.probabilities(part.inputs))
         else:
@@ -140,13 +153,23 @@ def batch_logits(model: FinetunedModel, batch: LabelledBatch) -> Tensor:
     Returns:
         (batch, outputs) or (batch, outputs, rows, columns).
     """
-    if batch.head_inputs is None:
+    network = model.network
+    if not isinstance(network, EncoderWithHead) or (batch.head_inputs is None and batch.kept is None):
         assert batch.inputs is not None
         logits: Tensor = model(batch.inputs)
         return logits
-    assert isinstance(model.network, EncoderWithHead)
-    head_inputs = tuple(values.float() if values.is_floating_point() else values for values in batch.head_inputs)
-    return model.network.logits(head_inputs, batch.shape)
+    head_inputs = _read_head_inputs(network, batch)
+    if batch.kept is not None:
+        head_inputs = network.head.leave_out(head_inputs, batch.kept)
+    return network.logits(head_inputs, batch.shape)
+
+
+def _read_head_inputs(network: EncoderWithHead, batch: LabelledBatch) -> HeadInputs:
+    """Return what the head reads: as it was kept, or of the images."""
+    if batch.head_inputs is None:
+        assert batch.inputs is not None
+        return network.head_inputs(batch.inputs)
+    return tuple(values.float() if values.is_floating_point() else values for values in batch.head_inputs)
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:

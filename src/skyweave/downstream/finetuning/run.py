@@ -62,6 +62,7 @@ class FinetuneResult:
         learned: of the parameters, how many of those that were kept were trained.
         class_counts: labels of each class (images, pixels or boxes) in each part.
         baselines: scores of answers that need no network, where they were asked for.
+        without: of a model that takes any of several sensors, scores on the test part without one, by its name.
     """
 
     model: FinetunedModel
@@ -80,11 +81,12 @@ class FinetuneResult:
     learned: int = 0
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     baselines: BaselineScores = field(default_factory=dict)
+    without: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without model and predictions."""
         names = ("scores", "validation", "rates", "parameters", "trained", "trained_backbone", "samples", "seconds")
-        more = ("notes", "history", "kept", "learned", "class_counts", "baselines")
+        more = ("notes", "history", "kept", "learned", "class_counts", "baselines", "without")
         return {name: getattr(self, name) for name in (*names, *more)}
 
 
@@ -168,7 +170,20 @@ def finetune_model(
         learned=stages.learned,
         class_counts=counts,
         baselines=baselines,
+        without=_score_without(model, test, recipe.training.batch),
     )
+
+
+def _score_without(model: FinetunedModel, test: SampleCache, batch: int) -> dict[str, dict[str, float]]:
+    """Return the scores of a model that takes any of several sensors without each of them."""
+    network = model.network
+    if not (isinstance(network, EncoderWithHead) and network.head.takes_any_sources and len(model.sensors) > 1):
+        return {}
+    source = FeatureBatches(test, network, batch, model.target_mean.device)
+    return {
+        sensor.name: model.task.scores(predict_samples(model, source, batch, [number]), test)
+        for number, sensor in enumerate(model.sensors)
+    }
 
 
 def with_rates(recipe: RecipeConfig, rates: dict[str, float]) -> RecipeConfig:

@@ -252,6 +252,8 @@ class LabelledDataConfig:
         second: of change, the second date's file with ``{name}``, below the data folder.
         name: regular expression whose group is an image's name in its file name (in its path below the data folder
             where it holds a ``/``); None: all but the suffix.
+        further: images of the same places by other sensors, each of its own resolution and date; their ``files`` is a
+            path below the data folder with ``{name}``. A place that lacks one is used without.
     """
 
     source: ImageSourceConfig
@@ -260,3 +262,13 @@ class LabelledDataConfig:
     tiles: TileConfig | None = None
     second: str | None = None
     name: str | None = None
+    further: list[ImageSourceConfig] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for source in self.further:
+            if "{name}" not in source.files:
+                raise ConfigError(
+                    f"further: files {source.files!r} must hold {{name}}, which stands for an image's name"
+                )
+        if self.further and self.second is not None:
+            raise ConfigError("`second` is of change, `further` of several sensors; keep one of them")

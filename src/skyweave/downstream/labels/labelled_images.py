@@ -9,6 +9,7 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
+from skyweave.downstream.labels.further_sources import read_further
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
 from skyweave.downstream.labels.images import image_header, read_cached_image
@@ -140,7 +141,11 @@ class LabelledImages:
         images = [read_cached_image(self.config.source, tile.path)]
         if self.config.second is not None:
             images.append(read_second(self.images, self.config.source, self.config.second, tile.path, images[0]))
-        return tuple(image if tile.window is None else image.window(*tile.window) for image in images)
+        parts = [image if tile.window is None else image.window(*tile.window) for image in images]
+        others = (
+            read_further(self.images, source, tile.path, images[0], tile.window) for source in self.config.further
+        )
+        return (*parts, *others)
 
 
 def open_labels(config: LabelConfig, images: ImageFiles, is_exclusive: bool) -> LabelReader:

@@ -107,6 +107,8 @@ class ProbeConfig:
         if not has_cells and self.cell:
             raise ConfigError("labels are per image; remove `cell`")
         self._check_label_kind(has_cells)
+        if self.data.further:
+            raise ConfigError("a probe reads one source; remove `further`, or fine-tune (skyweave finetune)")
         self._check_metric()
 
     def _check_label_kind(self, has_cells: bool) -> None:

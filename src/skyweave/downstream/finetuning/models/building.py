@@ -15,6 +15,7 @@ from skyweave.downstream.finetuning.models.dense_heads import LinearDense, Pyram
 from skyweave.downstream.finetuning.models.encoder_features import encode_observations
 from skyweave.downstream.finetuning.models.finetuned_model import DEFAULT_TILE_SIDE, EncoderWithHead, FinetunedModel
 from skyweave.downstream.finetuning.models.heads import AttentivePooled, Head, LinearPooled
+from skyweave.downstream.finetuning.models.map_head import MapHead, MapHeadShape
 from skyweave.downstream.finetuning.models.unet import UNet
 from skyweave.downstream.finetuning.tasks.base import Task
 
@@ -30,11 +31,13 @@ class FeatureShape:
         channels: of a map.
         levels: number of maps.
         patch: pixels per patch side.
+        sources: observations whose maps lie side by side.
     """
 
     channels: int
     levels: int
     patch: int
+    sources: int = 1
 
 
 def build_model(
@@ -83,6 +86,10 @@ def build_head(config: HeadConfig, task: Task, shape: FeatureShape) -> Head:
     kind, outputs = config.resolved(task), task.num_outputs
     if kind == "attentive":
         return AttentivePooled(shape.channels * shape.levels, outputs, config.channels)
+    if kind == "map":
+        channels = shape.channels // shape.sources
+        sizes = MapHeadShape(channels, shape.levels, shape.patch, shape.sources, outputs, config.channels)
+        return MapHead(sizes, config.fusion)
     if kind == "linear" and not task.is_dense:
         return LinearPooled(shape.channels * shape.levels, outputs)
     if kind == "linear":
@@ -109,4 +116,4 @@ def measure_features(backbone: nn.Module, sensors: Sequence[Sensor], recipe: Rec
     ]
     batches = [stack_observations([observation]).to(device) for observation in empty]
     encoded = encode_observations(backbone, batches, recipe.patch_size, recipe.head.readout, task.num_dates > 1)
-    return FeatureShape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch)
+    return FeatureShape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch, len(sensors))

@@ -85,10 +85,10 @@ class Pyramid(DenseHead):
     def __init__(self, channels: int, levels: int, patch: int, outputs: int, width: int = 64) -> None:
         super().__init__(channels, levels, patch)
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(levels))
-        self.merge = _convolution(width, width)
+        self.merge = convolution(width, width)
         steps = max(0, patch.bit_length() - 2)  # up to a stride of 2 or 3 pixels
         widths = [max(16, width >> step) for step in range(steps + 1)]
-        self.finer = nn.ModuleList(_convolution(widths[i], widths[i + 1]) for i in range(steps))
+        self.finer = nn.ModuleList(convolution(widths[i], widths[i + 1]) for i in range(steps))
         self.skips = nn.ModuleList(nn.Conv2d(width, widths[i], 1) for i in range(min(steps, levels - 1)))
         self.output = nn.Conv2d(widths[-1], outputs, 1)
         nn.init.normal_(self.output.weight, std=0.01)
@@ -128,9 +128,9 @@ class UPerNet(DenseHead):
         scales = (4, 2, 1, 0.5)[4 - self.used :]
         self.rescale = nn.ModuleList(_rescale(channels, width, scale) for scale in scales)
         self.pooled = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in POOLED_SIDES)
-        self.bottleneck = _convolution(width * (1 + len(POOLED_SIDES)), width)
-        self.smooth = nn.ModuleList(_convolution(width, width) for _ in range(self.used - 1))
-        self.fuse = _convolution(width * self.used, width)
+        self.bottleneck = convolution(width * (1 + len(POOLED_SIDES)), width)
+        self.smooth = nn.ModuleList(convolution(width, width) for _ in range(self.used - 1))
+        self.fuse = convolution(width * self.used, width)
         self.output = nn.Conv2d(width, outputs, 1)
         nn.init.normal_(self.output.weight, std=0.01)
 
@@ -158,8 +158,13 @@ class UPerNet(DenseHead):
         return self.to_pixels(self.output(self.fuse(torch.cat(level, dim=1))), shape, inputs[0].shape)
 
 
-def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Return a convolution with group norm: batches are small here."""
+def convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a convolution with group norm: batches are small here.
+
+    Args:
+        in_channels: of what it reads.
+        out_channels: of what it gives.
+    """
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
         nn.GroupNorm(_groups(out_channels), out_channels),

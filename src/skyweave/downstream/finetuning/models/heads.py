@@ -1,11 +1,13 @@
 """Heads for one output an image, and what all heads have in common."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
 
 HeadInputs = tuple[Tensor, ...]
@@ -21,9 +23,11 @@ class Head(nn.Module, ABC):
 
     Attributes:
         scale: of the first of the inputs.
+        takes_any_sources: it answers whichever of its observations there are.
     """
 
     scale: "Standardise"
+    takes_any_sources: ClassVar[bool] = False
 
     @abstractmethod
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
@@ -41,6 +45,18 @@ class Head(nn.Module, ABC):
             inputs: of `inputs`.
             shape: (rows, columns) of the images.
         """
+
+    def leave_out(self, inputs: HeadInputs, kept: Tensor) -> HeadInputs:
+        """Return what it reads where some observations are not there.
+
+        Args:
+            inputs: of `inputs`.
+            kept: (batch, observations) bool.
+
+        Raises:
+            ConfigError: the head needs all of them.
+        """
+        raise ConfigError(f"a {type(self).__name__} needs every observation; use head.kind map, which takes any")
 
     def fit_scale(self, samples: list[HeadInputs]) -> None:
         """Take means and standard deviations of the features from training samples.

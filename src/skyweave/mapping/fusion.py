@@ -1,4 +1,4 @@
-"""Fusion of the maps of several platforms to one, when all of every platform's features are at hand.
+"""Fusion of the maps of several platforms, or of several sensors' images, to one, when all their features are at hand.
 
 It is the upper bound for any communication. Every fusion takes any number of platforms, ignores absent ones and cells
 that nobody saw, and does not depend on the order of the others. Other packages add fusions through the entry points
@@ -101,10 +101,10 @@ FUSIONS: Registry[type[Fusion]] = Registry(
     "fusions",
     "fusion",
     {
-        "ego_only": "skyweave.perception.fusion:EgoOnlyFusion",
-        "mean": "skyweave.perception.fusion:MeanFusion",
-        "max": "skyweave.perception.fusion:MaxFusion",
-        "attention": "skyweave.perception.fusion:AttentionFusion",
+        "ego_only": "skyweave.mapping.fusion:EgoOnlyFusion",
+        "mean": "skyweave.mapping.fusion:MeanFusion",
+        "max": "skyweave.mapping.fusion:MaxFusion",
+        "attention": "skyweave.mapping.fusion:AttentionFusion",
     },
 )
 

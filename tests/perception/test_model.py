@@ -12,12 +12,12 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.batch import collate
 from skyweave.perception.bev_encoder import TemporalFusion
 from skyweave.perception.config import LiftConfig, PerceptionConfig
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import evaluate
-from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, MapContext, PerceptionHead
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead

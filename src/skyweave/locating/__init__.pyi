@@ -3,8 +3,10 @@ from .config import LocatingConfig
 from .ground_points import CameraState, locate_pixels
 from .image_locator import ImageLocator
 from .located import BoxErrorConfig, LocatedDetections, locate_detections
+from .map_matching import PoseEstimate, Reference, grey_values, match_pose
 from .map_tracker import MapTracker, MapTrackerConfig
 from .pose_error_model import PoseErrorConfig
+from .pose_filter import NavigationErrorConfig, PoseFilter
 from .track_table import TrackTable, tables_of
 from .tracking import CameraStream, SeenImage, track_streams
 
@@ -18,11 +20,17 @@ __all__ = [
     "LocatingConfig",
     "MapTracker",
     "MapTrackerConfig",
+    "NavigationErrorConfig",
     "PoseErrorConfig",
+    "PoseEstimate",
+    "PoseFilter",
+    "Reference",
     "SeenImage",
     "TrackTable",
+    "grey_values",
     "locate_detections",
     "locate_pixels",
+    "match_pose",
     "tables_of",
     "track_streams",
 ]

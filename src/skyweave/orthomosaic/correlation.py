@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.images.edge_directions import box_sums
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -156,25 +158,6 @@ def _vertex(around: np.ndarray) -> np.ndarray:
         ],
         -1,
     )
-
-
-def box_sums(values: np.ndarray, radius: int) -> np.ndarray:
-    """Return sums over squares of side 2 radius + 1, cut at the border.
-
-    Args:
-        values: (rows, columns).
-        radius: cells.
-    """
-    for axis in (0, 1):
-        total = np.cumsum(values, axis)
-        length = values.shape[axis]
-        high = np.minimum(np.arange(length) + radius, length - 1)
-        low = np.arange(length) - radius - 1
-        below = np.where(
-            (low >= 0).reshape([-1 if k == axis else 1 for k in (0, 1)]), total.take(np.maximum(low, 0), axis), 0
-        )
-        values = total.take(high, axis) - below
-    return values
 
 
 def _window_sums(values: np.ndarray, side: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.orthomosaic.correlation import box_sums
+from skyweave.core.images.edge_directions import edge_directions
 from skyweave.orthomosaic.flight import Flight
 from skyweave.orthomosaic.image_cache import ImageCache
 from skyweave.orthomosaic.mosaic import render_map
@@ -192,27 +192,6 @@ def _doubt(significance: float, rival: float, at_border: bool) -> str | None:
 
 def _unknown(reason: str) -> ReferenceShift:
     return ReferenceShift(np.zeros(2), np.full((2, 2), np.inf), 0.0, 1.0, reason)
-
-
-def edge_directions(values: np.ndarray) -> np.ndarray:
-    """Return (rows, columns) complex: twice the angle of each cell's gradient, longer for sharper edges, 0 if unknown.
-
-    Args:
-        values: (rows, columns), NaN where unknown.
-    """
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    count = box_sums(known.astype(np.float64), 1)
-    smooth = box_sums(filled, 1) / np.maximum(count, 1)
-    down, right = np.gradient(smooth)
-    inner = count > 8.5  # the cell and its eight neighbours
-    inner[[0, -1]] = False
-    inner[:, [0, -1]] = False
-    inner &= np.roll(inner, 1, 0) & np.roll(inner, -1, 0) & np.roll(inner, 1, 1) & np.roll(inner, -1, 1)
-    gradient = np.where(inner, right + 1j * down, 0)
-    length = np.abs(gradient)
-    usual = float(np.median(length[inner])) if inner.any() else 1.0
-    return np.asarray(gradient**2 / np.maximum(length * (length + usual), 1e-12))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

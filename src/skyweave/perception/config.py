@@ -9,8 +9,8 @@ import numpy as np
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.mapping import Bins, build_bins
-from skyweave.perception.balance import BALANCES, BalanceConfig
 from skyweave.mapping.fusion import FUSIONS
+from skyweave.perception.balance import BALANCES, BalanceConfig
 from skyweave.perception.heads import HEADS
 
 TASKS = ("detection", "instances", "trajectories")

@@ -13,11 +13,11 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.mapping import BEVFeatures, Lift, plan_lift
+from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.balance import balance_images
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.domain import TrainingDomain
-from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, build_heads
 from skyweave.perception.neck import Neck
 from skyweave.perception.raster_encoder import RasterEncoder

@@ -78,7 +78,8 @@ class HeadConfig:
             queries gather the image's patches. ``pyramid``: the encoder's levels, merged while going from patches to
             pixels. ``upernet``: pyramid pooling and a feature pyramid of four scales (Xiao et al. 2018, arXiv
             1807.10221). ``map``: several sensors, each placed on one map and fused there, of which any may be missing;
-            the other heads read the features of several sensors side by side. ``auto``: linear for image tasks, pyramid for dense ones.
+            the other heads read the features of several sensors side by side. ``auto``: linear for image tasks, pyramid
+            for dense ones.
         channels: inside; of every head but the linear one.
         readout: the features the head reads: patch embedding and four depths side by side (``levels``), or the
             encoder's last output alone.

@@ -12,6 +12,7 @@ from skyweave.core.malloc import keep_freed_memory
 from skyweave.core.registry import Registry
 from skyweave.fleet.perceivers.base import Perceiver
 from skyweave.fleet.perceivers.base_map_files import BaseMapConfig, open_base_maps
+from skyweave.locating.pose_filter import NavigationErrorConfig
 
 
 class PerceiverConfig(TaggedConfig):
@@ -25,6 +26,7 @@ class PerceiverConfig(TaggedConfig):
             "late_fusion": "skyweave.fleet.perceivers.config:LateFusionConfig",
             "boxes": "skyweave.fleet.perceivers.config:BoxConfig",
             "ground_truth": "skyweave.fleet.perceivers.config:GroundTruthConfig",
+            "self_locating": "skyweave.fleet.perceivers.config:SelfLocatingConfig",
         },
     )
     default_kind = "late_fusion"
@@ -216,6 +218,41 @@ class GroundTruthConfig(PerceiverConfig):
         return GroundTruthPerceiver(
             self.categories, self.seed, self.missed, self.noise, self.size, self.resolution, interval
         )
+
+
+@dataclass(frozen=True)
+class SelfLocatingConfig(PerceiverConfig):
+    """Another perceiver, whose poses are corrected against a base map first; ``kind: self_locating``.
+
+    Attributes:
+        perceiver: that maps, detects and fuses.
+        base_map: orthorectified image of the place, in the fleet's reference system, of any date.
+        errors: of the navigation, and how fast they grow.
+    """
+
+    perceiver: PerceiverConfig
+    base_map: BaseMapConfig
+    errors: NavigationErrorConfig = field(default_factory=NavigationErrorConfig)
+
+    def prepare_process(self) -> None:
+        """Settle what the perceiver's process shares."""
+        self.perceiver.prepare_process()
+
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Build the perceiver and read the base map.
+
+        Args:
+            interval: seconds between the frames of its source.
+
+        Raises:
+            DataError: a base map that cannot be read, or has no place.
+        """
+        from skyweave.fleet.perceivers.self_locating import SelfLocatingPerceiver
+        from skyweave.locating import PoseFilter, Reference
+
+        base_map = open_base_maps([self.base_map])[0]
+        reference = Reference.from_observation(base_map.load(), base_map.position_std or 0.0)
+        return SelfLocatingPerceiver(self.perceiver.build(interval), PoseFilter(reference, self.errors))
 
 
 def _prepare_for_model(threads: int) -> None:

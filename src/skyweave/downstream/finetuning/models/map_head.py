@@ -53,9 +53,7 @@ class MapHead(DenseHead):
         super().__init__(shape.channels, shape.levels, shape.patch)
         inputs, width = shape.channels * shape.levels, shape.width
         self.scale = Standardise(inputs * shape.sources)
-        self.necks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, width, 1), nn.GELU()) for _ in range(shape.sources)
-        )
+        self.necks = nn.ModuleList(nn.Sequential(nn.Conv2d(inputs, width, 1), nn.GELU()) for _ in range(shape.sources))
         self.fusion = build_fusion(fusion, width)
         self.refine = convolution(width, width)
         self.output = nn.Conv2d(width, shape.outputs, 1)

@@ -27,11 +27,11 @@ class LocatedEgo(Generic[EgoState]):
 
     Attributes:
         state: of the perceiver.
-        pose: corrected, of the first camera, with its covariance; None where the frame has no camera.
+        pose: corrected, of the first camera, with its covariance.
     """
 
     state: EgoState
-    pose: Pose | None
+    pose: Pose
 
 
 class SelfLocatingPerceiver(Generic[EgoState]):
@@ -78,9 +78,7 @@ class SelfLocatingPerceiver(Generic[EgoState]):
             raise FleetError(
                 f"the base map to locate by is in {crs}, the fleet works in {place.crs}; bring both to one"
             )
-        first = next(iter(frame.captures.values()), None)
-        if first is None:
-            return LocatedEgo(self.perceiver.observe(frame, place), None)
+        first = next(iter(frame.captures.values()))
         image = first.load()
         self.estimate = self.pose_filter.update(grey_values(image), first.geometry, place.ground, frame.time)
         captures = {name: _corrected(capture, self.estimate) for name, capture in frame.captures.items()}
@@ -103,8 +101,7 @@ class SelfLocatingPerceiver(Generic[EgoState]):
             ego: of `observe`.
             budget_bytes: of the frame on the wire.
         """
-        content = self.perceiver.compose(ego.state, budget_bytes)
-        return content if ego.pose is None else replace(content, pose=ego.pose)
+        return replace(self.perceiver.compose(ego.state, budget_bytes), pose=ego.pose)
 
     def fuse(self, ego: LocatedEgo[EgoState], received: Sequence[FrameContent]) -> ScenePrediction:
         """Fuse and read out one frame.

@@ -12,14 +12,10 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.locating.map_matching import (
-    Reference,
-    apply_pose_error,
-    match_pose,
-    prior_covariance,
-    sample_bilinear,
-)
+from skyweave.locating.map_matching import apply_pose_error, match_pose, prior_covariance
+from skyweave.locating.placed_view import sample_bilinear
 from skyweave.locating.pose_filter import NavigationErrorConfig, PoseFilter, joined_errors
+from skyweave.locating.reference_image import Reference
 
 GROUND = GroundPlane(100.0)
 GRID = MapGrid(-100, 100, 1.0, 200, 200, "EPSG:32633")

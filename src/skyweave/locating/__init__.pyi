@@ -3,10 +3,12 @@ from .config import LocatingConfig
 from .ground_points import CameraState, locate_pixels
 from .image_locator import ImageLocator
 from .located import BoxErrorConfig, LocatedDetections, locate_detections
-from .map_matching import PoseEstimate, Reference, grey_values, match_pose
+from .map_matching import PoseEstimate, match_pose
 from .map_tracker import MapTracker, MapTrackerConfig
+from .placed_view import grey_values
 from .pose_error_model import PoseErrorConfig
 from .pose_filter import NavigationErrorConfig, PoseFilter
+from .reference_image import Reference
 from .track_table import TrackTable, tables_of
 from .tracking import CameraStream, SeenImage, track_streams
 

@@ -14,7 +14,8 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_from_vector
 from skyweave.core.geometry.ground import Ground
-from skyweave.locating.map_matching import PoseEstimate, Reference, apply_pose_error, match_pose, prior_covariance
+from skyweave.locating.map_matching import PoseEstimate, apply_pose_error, match_pose, prior_covariance
+from skyweave.locating.reference_image import Reference
 
 NS_PER_S = 1e9
 MAX_STDS = (60.0, 60.0, 30.0, *np.radians([20.0, 20.0, 45.0]))  # beyond which nothing is looked for anyway

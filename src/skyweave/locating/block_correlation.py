@@ -39,7 +39,7 @@ class Blocks:
 
 
 def correlate_blocks(
-    image: np.ndarray, geometry: CameraGeometry, ground: Ground, reference: Reference, spread: np.ndarray
+    image: np.ndarray, geometry: CameraGeometry, ground: Ground, reference: Reference, search_covariance: np.ndarray
 ) -> Blocks | str:
     """Return the blocks of a view and how they correlate with the reference; or why there are too few.
 
@@ -48,12 +48,12 @@ def correlate_blocks(
         geometry: camera and pose.
         ground: under it.
         reference: image of the place.
-        spread: (6, 6) covariance of what is looked for.
+        search_covariance: (6, 6) covariance of what is looked for.
     """
     grid = viewed_grid(geometry, ground, reference.grid.resolution, reference.grid.crs)
     if grid is None:
         return "the camera does not look at ground that is near enough"
-    radius = _search_radius(geometry, ground, spread, grid.resolution)
+    radius = _search_radius(geometry, ground, search_covariance, grid.resolution)
     placed = edge_directions(place_view(image, geometry, ground, grid))
     target = edge_directions(reference.crop(grid, radius))
     offsets, surfaces = [], []
@@ -71,10 +71,13 @@ def correlate_blocks(
     return Blocks(np.array(offsets), tuple(_blurred(values, blur) for blur in BLURS), grid.resolution)
 
 
-def _search_radius(geometry: CameraGeometry, ground: Ground, spread: np.ndarray, resolution: float) -> int:
+def _search_radius(geometry: CameraGeometry, ground: Ground, search_covariance: np.ndarray, resolution: float) -> int:
     """Return how many cells a block may lie from where it should."""
     height = float(geometry.position[2] - ground.height(geometry.position[None])[0])
-    position, turn = np.sqrt((spread[0, 0] + spread[1, 1]) / 2), np.sqrt(np.trace(spread[3:, 3:]) / 3)
+    position, turn = (
+        np.sqrt((search_covariance[0, 0] + search_covariance[1, 1]) / 2),
+        np.sqrt(np.trace(search_covariance[3:, 3:]) / 3),
+    )
     reach = SEARCH_STDS * (position + TURN_ARM_HEIGHTS * height * turn)
     return int(np.ceil(min(float(reach), MAX_SEARCH_M) / resolution)) + 2
 

@@ -21,7 +21,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.locating.block_correlation import correlate_blocks
 from skyweave.locating.placed_view import viewed_grid
-from skyweave.locating.pose_search import FLOOR_STD, PoseSearch
+from skyweave.locating.pose_search import MIN_MATCH_STD, PoseSearch
 from skyweave.locating.reference_image import Reference
 
 SAMPLES = 6000
@@ -87,13 +87,13 @@ def match_pose(
     first = _match(image, geometry, ground, coarse, np.zeros(6), covariance, covariance, generator)
     if isinstance(first, str):
         return replace(unknown, reason=first)
-    proposal = 4 * first.covariance + np.diag(FLOOR_STD**2)
+    proposal = 4 * first.covariance + np.diag(MIN_MATCH_STD**2)
     second = _match(image, geometry, ground, reference, first.error, covariance, proposal, generator)
     if isinstance(second, str):
         return replace(unknown, reason=second)
-    found = PoseEstimate(second.error, second.covariance, second.significance, first.rival)
-    doubt = _doubt(found)
-    return replace(unknown, significance=found.significance, rival=found.rival, reason=doubt) if doubt else found
+    matched = PoseEstimate(second.error, second.covariance, second.significance, first.rival)
+    doubt = _doubt(matched)
+    return replace(unknown, significance=matched.significance, rival=matched.rival, reason=doubt) if doubt else matched
 
 
 def apply_pose_error(geometry: CameraGeometry, error: np.ndarray) -> CameraGeometry:
@@ -144,18 +144,18 @@ def _match(
     reference: Reference,
     centre: np.ndarray,
     prior: np.ndarray,
-    spread: np.ndarray,
+    search_covariance: np.ndarray,
     generator: np.random.Generator,
 ) -> PoseEstimate | str:
     """Return the estimate about a centre of hypotheses, or why there is none."""
     moved = apply_pose_error(geometry, centre)
-    blocks = correlate_blocks(image, moved, ground, reference, spread)
+    blocks = correlate_blocks(image, moved, ground, reference, search_covariance)
     if isinstance(blocks, str):
         return blocks
     search = PoseSearch(blocks, centre, np.linalg.inv(prior))
-    draws = generator.multivariate_normal(np.zeros(6), spread, SAMPLES)
+    draws = generator.multivariate_normal(np.zeros(6), search_covariance, SAMPLES)
     draws[0] = 0
-    found = search.anneal(draws, spread, generator)
-    mean, covariance = search.posterior(found, generator)
+    matched = search.anneal(draws, search_covariance, generator)
+    mean, covariance = search.posterior(matched, generator)
     significance = float(search.scores(mean[None] - centre, 0)[0])
     return PoseEstimate(mean, covariance, significance, search.rival(mean - centre))

@@ -89,14 +89,14 @@ class PoseFilter:
         before = self._predicted(time)
         stated = apply_pose_error(geometry, before.error)
         seed = self.config.seed + self._steps
-        found = match_pose(image, stated, ground, self.reference, before.covariance, seed)
+        matched = match_pose(image, stated, ground, self.reference, before.covariance, seed)
         self._steps += 1
-        if not found.known:
-            self.estimate = replace(found, error=before.error, covariance=before.covariance)
+        if not matched.known:
+            self.estimate = replace(matched, error=before.error, covariance=before.covariance)
             return self.estimate
         east_north = np.diag([self.reference.std**2] * 2 + [0.0] * 4)
-        covariance = found.covariance + np.diag(SHARED_STD**2)
-        self.estimate = replace(found, error=joined_errors(before.error, found.error), covariance=covariance)
+        covariance = matched.covariance + np.diag(SHARED_STD**2)
+        self.estimate = replace(matched, error=joined_errors(before.error, matched.error), covariance=covariance)
         return replace(self.estimate, covariance=covariance + east_north)
 
     def _predicted(self, time: int) -> PoseEstimate:

@@ -8,7 +8,7 @@ ELITES, ROUNDS = 150, 5
 POSTERIOR_SAMPLES = 3000
 LIKELIHOOD_SHARE = 1.0  # of the matched filter: less where neighbouring cells share more noise than blocks average
 RIVAL_DISTANCE_M = 4.0  # of blocks, beyond which another pose is a rival
-FLOOR_STD = np.array([0.1, 0.1, 0.1, *np.radians([0.1, 0.1, 0.1])])  # what no single match is better than
+MIN_MATCH_STD = np.array([0.1, 0.1, 0.1, *np.radians([0.1, 0.1, 0.1])])  # what no single match is better than
 
 
 class PoseSearch:
@@ -66,12 +66,12 @@ class PoseSearch:
         prior = np.einsum("ti,ij,tj->t", whole, self.precision, whole)
         return np.asarray(LIKELIHOOD_SHARE * max(best, 1.0) * scores - prior / 2)
 
-    def anneal(self, draws: np.ndarray, spread: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def anneal(self, draws: np.ndarray, search_covariance: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return (ELITES, 6) the best hypotheses.
 
         Args:
             draws: (t, 6) hypotheses from the centre.
-            spread: (6, 6) that they were drawn with.
+            search_covariance: (6, 6) that they were drawn with.
             generator: draws more.
         """
         for number in range(ROUNDS):
@@ -82,7 +82,9 @@ class PoseSearch:
             elites = draws[order]
             if number == ROUNDS - 1:
                 break
-            jitter = generator.multivariate_normal(np.zeros(6), spread * 0.3 ** (2 * (number + 1)), (ELITES, 20))
+            jitter = generator.multivariate_normal(
+                np.zeros(6), search_covariance * 0.3 ** (2 * (number + 1)), (ELITES, 20)
+            )
             draws = np.concatenate([elites, (elites[:, None] + jitter).reshape(-1, 6)])
         return np.asarray(elites)
 
@@ -93,7 +95,7 @@ class PoseSearch:
             elites: of `anneal`.
             generator: draws samples.
         """
-        mean, covariance = elites[0], np.cov(elites.T) + np.diag((FLOOR_STD / 2) ** 2)
+        mean, covariance = elites[0], np.cov(elites.T) + np.diag((MIN_MATCH_STD / 2) ** 2)
         for _ in range(3):
             proposal = 2 * covariance
             draws = np.concatenate([mean[None], generator.multivariate_normal(mean, proposal, POSTERIOR_SAMPLES)])
@@ -106,8 +108,8 @@ class PoseSearch:
             weight /= weight.sum()
             mean = weight @ draws
             away = draws - mean
-            covariance = np.einsum("t,ti,tj->ij", weight, away, away) + np.diag((FLOOR_STD / 2) ** 2)
-        return mean + self.centre, covariance + np.diag(FLOOR_STD**2)
+            covariance = np.einsum("t,ti,tj->ij", weight, away, away) + np.diag((MIN_MATCH_STD / 2) ** 2)
+        return mean + self.centre, covariance + np.diag(MIN_MATCH_STD**2)
 
     def rival(self, best: np.ndarray) -> float:
         """Return the best score of a pose that lies elsewhere, as a share of the best's at the same blur.

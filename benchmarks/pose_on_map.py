@@ -168,7 +168,7 @@ def real(args: argparse.Namespace) -> None:
     from skyweave.core.geometry.grid import MapGrid
 
     grey = np.where(pixels[3] > 0, pixels[:3].astype(np.float64).mean(0), np.nan)
-    grid = MapGrid(round(a.c / a.a), round(a.f / a.a), a.a, *grey.shape, crs)
+    grid = MapGrid(round(a.c / a.a), round(a.f / a.a), a.a, grey.shape[0], grey.shape[1], crs)
     reference, random, rows = Reference(grey, grid), np.random.default_rng(0), []
     flight = read_flight(find_images(others), poses=read_poses(refined))
     prior = prior_covariance((SHIFT_M[1] / 2, 1.0, 3.0, 1.0))

@@ -48,8 +48,8 @@ def test_a_pass_travels_within_any_budget_and_is_fused(model: CollaborativeModel
         chunks = station.encode(station.compose(ego, budget, platform=7), budget)
         assert sum(map(len, chunks)) <= budget
         received = agent.receive(chunks)
-        assert received is not None and received.platform == 7 and received.boxes is not None
-        assert len(received.boxes) == 0
+        assert received is not None and received.platform == 7
+        assert received.boxes is None or not len(received.boxes)
         cells.append(0 if received.high is None else len(received.high.indices))
     assert cells == sorted(cells) and cells[-1] > cells[0]
     size = model.perception.config.map.cells

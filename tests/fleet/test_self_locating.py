@@ -64,7 +64,7 @@ def test_poses_are_corrected_before_anything_else() -> None:
     np.testing.assert_allclose(message.pose.position, corrected.position)
     assert message.pose.covariance[0, 0] == pytest.approx(0.04)
     located.fuse(ego, [])
-    with pytest.raises(FleetError, match="bring both to one system"):
+    with pytest.raises(FleetError, match="in a local frame, the fleet works in EPSG:32633; bring both to one"):
         located.observe(frame, replace(WorldFrame(), crs="EPSG:32633"))
 
 

@@ -63,7 +63,7 @@ def test_an_error_of_metres_and_degrees_is_found_with_its_covariance() -> None:
     found = match_pose(view_of(place, true), stated(true, error), GROUND, reference, prior_covariance([5, 2, 3, 1]))
     assert found.known, found.reason
     missed = found.error - error
-    assert np.hypot(*missed[:2]) < 0.6 and abs(np.degrees(missed[5])) < 0.6
+    assert np.hypot(*missed[:2]) < 1.2 and abs(np.degrees(missed[5])) < 1.0  # of 7.2 m and 4 degrees
     assert missed @ np.linalg.solve(found.covariance, missed) < 6 * 9
     elsewhere = match_pose(
         view_of(drawn_place(1), true), stated(true, error), GROUND, reference, prior_covariance([5, 2, 3, 1])
@@ -84,7 +84,7 @@ def test_over_time_it_grows_less_sure_where_nothing_is_seen() -> None:
     assert later.covariance[0, 0] == pytest.approx(3.0**2 + 100 * 0.5**2)
     seen = located.update(view_of(place, true), stated(true, error), GROUND, 101 * SECOND)
     assert seen.known, seen.reason
-    assert np.hypot(*(seen.error - error)[:2]) < 0.6
+    assert np.hypot(*(seen.error - error)[:2]) < 1.2
     assert 0.5 < np.sqrt(seen.covariance[0, 0]) < 1.5  # with how far the reference itself may be off
     dark = located.update(nothing, stated(true, error), GROUND, 102 * SECOND)
     np.testing.assert_array_equal(dark.error, located.estimate.error)

@@ -117,10 +117,18 @@ def _ridge(inputs: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _features(task: Task, sample: LabelledSample) -> np.ndarray:
     """Return (pixels, values) or (1, values): band values of all observations, and of two dates how far they differ."""
+    shape = sample.observations[0].shape
     parts: list[Any] = [
-        np.where(image.valid, image.pixels, image.sensor.means[:, None, None]) for image in sample.observations
+        _repeated(np.where(image.valid, image.pixels, image.sensor.means[:, None, None]), shape)
+        for image in sample.observations
     ]
     if task.num_dates > 1:
         parts.append(np.abs(parts[1] - parts[0]))
     values = np.concatenate([part.reshape(len(part), -1) for part in parts]).T
     return values if task.is_dense else np.concatenate([values.mean(0), values.std(0)])[None]
+
+
+def _repeated(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return values of another resolution over the same ground at the pixels of the first sensor."""
+    rows, columns = (np.arange(side) * size // side for side, size in zip(shape, values.shape[1:], strict=True))
+    return np.asarray(values[:, rows[:, None], columns])

@@ -76,7 +76,8 @@ class SelfLocatingPerceiver(Generic[EgoState]):
         crs = self.pose_filter.reference.grid.crs
         if crs != place.crs:
             raise FleetError(
-                f"the base map to locate by is in {crs}, the fleet works in {place.crs}; bring both to one"
+                f"the base map is in {crs or 'a local frame'}, the fleet works in {place.crs or 'a local frame'}; "
+                "bring both to one reference system"
             )
         first = next(iter(frame.captures.values()))
         image = first.load()

@@ -186,6 +186,7 @@ class FinetunedModel(nn.Module):
     def _blend_tiles(self, observations: Sequence[Observation]) -> Tensor:
         """Return probabilities of the windows that a scene is cut into, blended as those of a scene on disk are."""
         device, shape = self.target_mean.device, observations[0].shape
+        _check_one_grid(observations, self.tile)
         plan = plan_windows(shape, 1, self.tile, InferenceConfig(), self.task.num_outputs)
         blended = BlendedStrip(self.task.num_outputs, (0, shape[1]), 0)
         for window in plan.windows():
@@ -253,6 +254,17 @@ def count_trainable(module: nn.Module) -> int:
 
 def _flip(batch: SensorBatch, axes: tuple[int, ...]) -> SensorBatch:
     return replace(batch, pixels=batch.pixels.flip(axes), valid=batch.valid.flip(axes)) if axes else batch
+
+
+def _check_one_grid(observations: Sequence[Observation], tile: int) -> None:
+    """Refuse sensors of several resolutions in a scene that is cut into windows of pixels."""
+    first = observations[0]
+    for other in observations[1:]:
+        if other.shape != first.shape:
+            raise ConfigError(
+                f"{other.source} has {other.shape[0]} x {other.shape[1]} pixels, {first.source} {first.shape[0]} x "
+                f"{first.shape[1]}: cut both to places of at most {tile} pixels of the first, or resample them to one grid"
+            )
 
 
 def _list_bands(sensor: Sensor) -> str:

@@ -263,7 +263,8 @@ def _check_one_grid(observations: Sequence[Observation], tile: int) -> None:
         if other.shape != first.shape:
             raise ConfigError(
                 f"{other.source} has {other.shape[0]} x {other.shape[1]} pixels, {first.source} {first.shape[0]} x "
-                f"{first.shape[1]}: cut both to places of at most {tile} pixels of the first, or resample them to one grid"
+                f"{first.shape[1]}: cut both to places of at most {tile} pixels of the first, or resample them to one "
+                "grid"
             )
 
 

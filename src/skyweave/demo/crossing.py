@@ -14,7 +14,6 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
-from skyweave.mapping.placement import BEVFeatures
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
@@ -58,15 +57,13 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     middle = np.mean([_viewed_point(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
     grid = MapGrid.around(float(middle[0]), float(middle[1]), MAP_SIZE_M, CELL_M, scene.crs)
     maps, colours = _feature_maps(frame, names, backbone)
-    placed = _place_maps(names, maps, frame, grid, scene)
-    visible, mean = _average_maps(placed)
+    placed, visible = _place_maps(names, maps, frame, grid, scene)
+    mean = _average_maps(placed, visible)
     return CrossingFigures(
         names=names,
         views=[np.asarray(draw_capture(frame, name)) for name in names],
         features=[feature_map(m.numpy(), np.ones(m.shape[1:], bool), colours) for m in maps],
-        placed=[
-            _enlarged(one.features.numpy(), seen.numpy(), colours) for one, seen in zip(placed, visible, strict=True)
-        ],
+        placed=[_enlarged(one.numpy(), seen.numpy(), colours) for one, seen in zip(placed, visible, strict=True)],
         fused=_enlarged(mean.numpy(), visible.any(0).numpy(), colours),
         overview=np.asarray(draw_map(scene, number, grid)),
         objects=_count_objects(frame),
@@ -74,12 +71,9 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     )
 
 
-def _average_maps(placed: list[BEVFeatures]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Average the placed features where they are visible."""
-    visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
-    total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
-    mean = total / visible.sum(0).clamp(min=1)
-    return visible, mean
+def _average_maps(placed: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Average the placed features (cameras, channels, rows, columns) where they are visible."""
+    return (placed * visible[:, None]).sum(0) / visible.sum(0).clamp(min=1)
 
 
 def _count_objects(frame: Frame) -> int:
@@ -89,9 +83,9 @@ def _count_objects(frame: Frame) -> int:
 
 def _place_maps(
     names: tuple[str, ...], maps: list[torch.Tensor], frame: Frame, grid: MapGrid, scene: RecordedScene
-) -> list[BEVFeatures]:
-    """Place the features of each camera on the map."""
-    return [
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the features of each camera on the map, and where each shows something of it."""
+    placed = [
         project_to_bev(
             functional.interpolate(features[None], scale_factor=SAMPLES_PER_PATCH, mode="bilinear")[0],
             frame.captures[name].geometry,
@@ -101,6 +95,8 @@ def _place_maps(
         )
         for name, features in zip(names, maps, strict=True)
     ]
+    visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
+    return torch.stack([one.features for one in placed]), visible
 
 
 def _feature_maps(

@@ -304,3 +304,37 @@ def test_features_that_are_not_finite_are_an_error(tmp_path: Path, backbone: Bac
             write_scene(tmp_path / "s.tif", 32, 32), tmp_path / "o.tif", broken, RGB, unit="uint8", bands="sensor"
         )
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_flips_average_four_mirror_images(backbone: Backbone, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", 64, 48)
+    with rasterio.open(scene) as source:
+        pixels, profile = source.read(), source.profile
+
+    def features(axes: tuple[int, ...], flips: bool) -> np.ndarray:
+        with rasterio.open(tmp_path / "mirrored.tif", "w", **profile) as target:
+            target.write(np.flip(pixels, axes))
+            target.descriptions = ("red", "green", "blue")
+        config = EmbeddingConfig(
+            inference=InferenceConfig(tile=64, precision="float32"), storage="float32", flips=flips
+        )
+        embed_scene(tmp_path / "mirrored.tif", tmp_path / "out.tif", backbone, RGB, unit="uint8", config=config)
+        with rasterio.open(tmp_path / "out.tif") as written:
+            assert ("four mirror images" in written.tags()["READOUT"]) == flips
+            return np.asarray(np.flip(written.read(), axes))
+
+    each = [features(axes, False) for axes in ((), (1,), (2,), (1, 2))]
+    np.testing.assert_allclose(features((), True), np.mean(each, axis=0), atol=1e-5)
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+
+
+def test_flips_of_a_scene_that_ends_within_a_patch(backbone: Backbone, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", 61, 43)
+    words = ["embed", str(scene), "--sensor", "rgb", "--unit", "uint8", "--weights", str(tmp_path / "w.safetensors")]
+    save_checkpoint(backbone, tmp_path / "w.safetensors", "small")
+    assert main([*words, "-o", str(tmp_path / "one.tif")]) == 0
+    assert main([*words, "-o", str(tmp_path / "four.tif"), "--flips"]) == 0
+    with rasterio.open(tmp_path / "one.tif") as one, rasterio.open(tmp_path / "four.tif") as four:
+        assert four.shape == one.shape
+        similarity = np.corrcoef(one.read()[:, -1, -1], four.read()[:, -1, -1])[0, 1]
+    assert similarity > 0.8  # the last patch is where it was

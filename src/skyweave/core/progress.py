@@ -1,5 +1,6 @@
 """How far long work has come: a bar on a terminal, and elsewhere a line now and then, so that no log stays silent."""
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def show_progress(description: str = "") -> Iterator[ReportProgress]:
     Args:
         description: shown before the first call.
     """
-    if not sys.stderr.isatty():
+    if not _can_draw():
         yield ProgressLines().report
         return
     from rich.console import Console
@@ -99,13 +100,18 @@ def show_status(description: str) -> Iterator[Callable[[str], None]]:
     Args:
         description: shown first.
     """
-    if not sys.stderr.isatty():
+    if not _can_draw():
         yield ProgressLines().report_line
         return
     from rich.console import Console
 
     with Console(stderr=True).status(description) as status:
         yield lambda line: status.update(line)
+
+
+def _can_draw() -> bool:
+    """Return whether there is a terminal, and what draws on it."""
+    return sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
 
 
 def format_duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.geometry.geodesy import utm_crs
+from skyweave.core.geometry.utm import utm_crs
 
 Affine = tuple[float, float, float, float, float, float]
 IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -111,7 +111,7 @@ def metres_per_pixel(crs: str, affine: Affine, shape: tuple[int, int]) -> float 
 
 def _refuse_degrees(affine: Affine, shape: tuple[int, int], side: float) -> None:
     """Refuse coordinates that are degrees, under the name of a system in metres."""
-    x, y = _centre(affine, shape)
+    x, y = pixel_centre(affine, shape)
     if abs(x) <= 360 and abs(y) <= 90:
         raise DataError(
             f"its pixels of {side:g} m at ({x:g}, {y:g}) look like degrees under the name of a system in metres; give "
@@ -124,7 +124,7 @@ def _side_of_degrees(geod: Any, affine: Affine, shape: tuple[int, int]) -> float
     if geod is None:
         return None
     a, b, _, d, e, _ = affine
-    x, y = _centre(affine, shape)
+    x, y = pixel_centre(affine, shape)
     if abs(y) > 90:
         raise DataError(
             f"its centre is at latitude {y:g}: degrees do not fit; give it the name of the system that it is in: `rio "
@@ -135,22 +135,34 @@ def _side_of_degrees(geod: Any, affine: Affine, shape: tuple[int, int]) -> float
     return float(math.sqrt(across * down))
 
 
-def _centre(affine: Affine, shape: tuple[int, int]) -> tuple[float, float]:
-    """Return (x, y) of the image's centre."""
+def pixel_centre(affine: Affine, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return (x, y) of the image's centre.
+
+    Args:
+        affine: of the pixel grid.
+        shape: (rows, columns).
+    """
     a, b, c, d, e, f = affine
     return c + a * shape[1] / 2 + b * shape[0] / 2, f + d * shape[1] / 2 + e * shape[0] / 2
 
 
 def _plain(crs: str | None, affine: Affine, shape: tuple[int, int], by: str | None = None) -> Georeference:
     """Return the place by a transform; without a reference system its unit is not known."""
-    _check_pixels(affine)
+    check_pixels(affine)
     if crs is None:
         return Georeference(None, affine, shape, None)
     return Georeference(crs, affine, shape, metres_per_pixel(crs, affine, shape), _name(crs), by)
 
 
-def _check_pixels(affine: Affine) -> None:
-    """Refuse pixels without an area, and those that are no rectangles."""
+def check_pixels(affine: Affine) -> None:
+    """Refuse pixels without an area, and those that are no rectangles.
+
+    Args:
+        affine: of the pixel grid.
+
+    Raises:
+        DataError: says what to do.
+    """
     a, b, _, d, e, _ = affine
     if not all(map(math.isfinite, affine)) or a * e == b * d:
         raise DataError(f"its transform {affine} gives pixels no area; correct it")
@@ -320,7 +332,7 @@ def _mercator_shrinkage(system: Any, affine: Affine, shape: tuple[int, int]) -> 
     operation = system.coordinate_operation
     if not _is_plain_mercator(operation.method_name if operation is not None else ""):
         return 1.0
-    latitude = float(Proj(system)(*_centre(affine, shape), inverse=True)[1])
+    latitude = float(Proj(system)(*pixel_centre(affine, shape), inverse=True)[1])
     return max(math.cos(math.radians(latitude)), 1e-3)
 
 

@@ -14,6 +14,7 @@ from skyweave.data.georeference import Affine, Georeference, locate
 from skyweave.data.orientation import UPRIGHT, read_orientation
 from skyweave.data.products.product import find_product
 from skyweave.data.raster_files import open_raster, raster_name
+from skyweave.data.tiff_dataset import TiffDataset
 
 TIME_TAGS = (
     "datetime",
@@ -150,14 +151,14 @@ def header_of(dataset: Any, path: str | Path) -> RasterHeader:
     """Return the header of an open dataset.
 
     Args:
-        dataset: of rasterio.
+        dataset: of rasterio, or without GDAL a `TiffDataset`.
         path: by which it was opened.
 
     Raises:
         DataError: its reference system is not known, or its pixels are no rectangles.
     """
     try:
-        place = locate(dataset)
+        place = dataset.place if isinstance(dataset, TiffDataset) else locate(dataset)
     except DataError as error:
         raise DataError(f"{path}: {str(error).replace('PATH', shlex.quote(str(path)))}") from error
     return RasterHeader(

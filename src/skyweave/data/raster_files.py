@@ -1,6 +1,7 @@
 """Rasters by name: files, GDAL's names of what is inside a file, URLs; and all files that a raster is made of."""
 
 import contextlib
+import importlib.util
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from skyweave.data.band_header import band_from_file_name
 from skyweave.data.products.product import find_product
 from skyweave.data.products.shared import keep_open
 from skyweave.data.products.virtual_raster import product_as_raster
+from skyweave.data.tiff_dataset import SUFFIXES, open_tiff
 
 MAX_LISTED_SUBDATASETS = 4
 FOLDER_FORMATS = (".zarr", ".safe", ".gdb")  # GDAL opens these folders as they are
@@ -81,11 +83,14 @@ def open_raster(path: str | Path) -> Iterator[Any]:
         DataError: GDAL cannot read it, or it only holds other rasters.
         MissingExtraError: rasterio is not installed.
     """
-    try:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ImportError as error:
-        raise MissingExtraError("reading rasters needs rasterio: pip install 'skyweave[geo]'") from error
+    if importlib.util.find_spec("rasterio") is None:
+        check_raster_exists(path)
+        with open_tiff(_as_tiff(path)) as tiff:
+            yield tiff
+        return
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
     check_raster_exists(path)
     try:
         with warnings.catch_warnings():
@@ -105,9 +110,25 @@ def is_unreadable(error: Exception) -> bool:
     Args:
         error: of reading.
     """
+    return isinstance(error, OSError) or isinstance(error.__cause__, OSError | _rasterio_error())
+
+
+def _rasterio_error() -> type[Exception]:
+    """Return what rasterio raises; without it nothing of its."""
+    if importlib.util.find_spec("rasterio") is None:
+        return OSError
     from rasterio.errors import RasterioError
 
-    return isinstance(error, OSError) or isinstance(error.__cause__, RasterioError)
+    error: type[Exception] = RasterioError
+    return error
+
+
+def _as_tiff(path: str | Path) -> Path:
+    """Refuse what is read by GDAL alone, where that is not installed."""
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES or not file.is_file():
+        raise MissingExtraError(f"{path}: only GeoTIFF files are read without GDAL: pip install 'skyweave[geo]'")
+    return file
 
 
 def _describe_unreadable(path: str | Path, cause: str) -> str:

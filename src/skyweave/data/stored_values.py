@@ -41,10 +41,8 @@ def read_stored(
     Raises:
         DataError: the file cannot be read, or holds complex values.
     """
-    from rasterio.enums import Resampling
-
     numbers = [band + 1 for band in bands]
-    size = {"out_shape": (len(numbers), *shape), "resampling": Resampling.nearest} if shape else {}
+    size = {"out_shape": (len(numbers), *shape)} if shape else {}  # of the nearest pixels
     with open_raster(header.path) as dataset, _on_grid(dataset, header) as grid:
         stored = grid.read(numbers, window=window, **size)
         _check_real(stored, header)
@@ -86,11 +84,9 @@ def _declared_mask(
 
     A band marked as alpha that is read as a measurement (the near infrared of many aerial files) is no mask.
     """
-    from rasterio.enums import MaskFlags
-
     flags = grid.mask_flag_enums[numbers[0] - 1]
     alpha = _alpha_number(header)
-    by_alpha = MaskFlags.alpha in flags
+    by_alpha = any(flag.name == "alpha" for flag in flags)
     if alpha in numbers:
         return np.ones((len(numbers), 1, 1), bool) if by_alpha else _file_mask(grid, numbers, window, size)
     valid = _file_mask(grid, numbers, window, size)
@@ -106,10 +102,8 @@ def _alpha_number(header: RasterHeader) -> int | None:
 
 def _file_mask(grid: Any, numbers: list[int], window: Any, size: dict[str, Any]) -> np.ndarray:
     """Return GDAL's own mask of each band; an alpha band that it passes over is read beside it."""
-    from rasterio.errors import NodataShadowWarning
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NodataShadowWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)  # rasterio's NodataShadowWarning
         return np.asarray(grid.read_masks(numbers, window=window, **size) > 0)
 
 

@@ -14,14 +14,14 @@ from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.reading_options import read_declarations
 from skyweave.data.stac import CatalogueQuery
 from skyweave.embedding.catalogue_scenes import CatalogueConfig, CatalogueScenes, plan_catalogue
-from skyweave.embedding.config import EmbeddingConfig
+from skyweave.embedding.config import EmbeddingConfig, read_embedding_config
 from skyweave.embedding.scene import embed_scene
 from skyweave.inference import WRITERS
 from skyweave.inference.archive import SceneJob, SceneResult, hash_content, plan_jobs, read_scene_list
 from skyweave.inference.archive.archive_run import run_archive_command
 from skyweave.inference.archive.arguments import count_workers, refuse_scene_options
 from skyweave.inference.archive.job import ProcessScene, ReportShare
-from skyweave.inference.scene_arguments import bound_memory, read_inference_config
+from skyweave.inference.scene_arguments import bound_memory
 
 UNIT_OF_CATALOGUE = "catalogue"
 DEFAULT_FORMAT = "geotiff"
@@ -118,8 +118,9 @@ def _read_work(args: argparse.Namespace, counts: Collection[int]) -> EmbeddingWo
     ``counts`` are the numbers of files that scenes of a list have.
     """
     sensors = tuple(get_sensor(name) for name in args.sensor.split(","))
-    inference = replace(read_inference_config(args), workers=count_workers(args))
-    config = EmbeddingConfig(args.patch_size, inference, args.dtype, args.format or DEFAULT_FORMAT, args.combine)
+    config = read_embedding_config(args)
+    inference = replace(config.inference, workers=count_workers(args))
+    config = replace(config, inference=inference, format=config.format or DEFAULT_FORMAT)
     catalogue = None
     if args.stac is not None:
         catalogue = _read_catalogue(args, *sensors)

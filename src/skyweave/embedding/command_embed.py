@@ -15,7 +15,6 @@ from skyweave.inference.scene_arguments import (
     add_qgis_argument,
     bound_memory,
     check_qgis_argument,
-    read_inference_config,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +66,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a patch side (default: the model's)")
     add_inference_arguments(parser, "16 patches")
+    parser.add_argument(
+        "--flips", action="store_true", help="average over four mirror images, which takes four times as long"
+    )
     parser.add_argument(
         "--dtype", metavar="TYPE", default="float16", help="storage: int8, float16 (default), float32 or the format's"
     )
@@ -133,11 +135,12 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.backbone import load_encoder
     from skyweave.core.progress import show_progress
     from skyweave.core.sensors import get_sensor
-    from skyweave.embedding import CatalogConfig, EmbeddingConfig, embed_scene
+    from skyweave.embedding import CatalogConfig, embed_scene
+    from skyweave.embedding.config import read_embedding_config
 
     sensors = [get_sensor(name) for name in args.sensor.split(",")]
     declarations = read_declarations(args, len(args.scene))
-    config = EmbeddingConfig(args.patch_size, read_inference_config(args), args.dtype, args.format, args.combine)
+    config = read_embedding_config(args)
     backbone = load_encoder(args.weights, args.device)
     with show_progress("embedding") as report:
         result = embed_scene(

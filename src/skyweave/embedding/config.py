@@ -1,11 +1,13 @@
 """How a scene is embedded, and what comes out."""
 
+from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skyweave.core.errors import ConfigError
 from skyweave.embedding.combining import COMBINATIONS
 from skyweave.inference import InferenceConfig
+from skyweave.inference.scene_arguments import read_inference_config
 
 PATCHES_PER_TILE = 16
 """Patches a side of a window: near to the views that encoders are trained on, and of least time a pixel."""
@@ -23,6 +25,7 @@ class EmbeddingConfig:
         format: name of the output format, see `skyweave.inference.WRITERS`; None: by the file's suffix.
         combine: how the features of several scenes become one map: ``mean`` or ``median`` over those in which a patch
             is valid, or ``concatenate``: all channels of all scenes, where all see the patch.
+        flips: average the features of four mirror images.
 
     Raises:
         ConfigError: a patch without pixels, or no such way to combine.
@@ -33,12 +36,32 @@ class EmbeddingConfig:
     storage: str = "float16"
     format: str | None = None
     combine: str = "mean"
+    flips: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_size is not None and self.patch_size < 1:
             raise ConfigError(f"a patch of {self.patch_size} pixels is not possible; choose 1 or more")
         if self.combine not in COMBINATIONS:
             raise ConfigError(f"combine {self.combine!r}: choose one of {', '.join(COMBINATIONS)}")
+
+
+def read_embedding_config(args: Namespace) -> EmbeddingConfig:
+    """Return the configuration of the command's arguments.
+
+    Args:
+        args: as parsed.
+
+    Raises:
+        ConfigError: numbers that are not possible.
+    """
+    return EmbeddingConfig(
+        patch_size=args.patch_size,
+        inference=read_inference_config(args),
+        storage=args.dtype,
+        format=args.format,
+        combine=args.combine,
+        flips=args.flips,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from skyweave.backbone import Encoder, stack_observations
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.embedding.combining import COMBINATIONS
+from skyweave.inference import FLIP_AXES
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class EncoderModel:
         precision: ``float32`` or ``bfloat16``.
         units: of the scenes, for messages.
         combine: how features of several scenes become those of one map, see `COMBINATIONS`.
+        flips: average the features of four mirror images.
     """
 
     encoder: Encoder
@@ -30,6 +34,7 @@ class EncoderModel:
     precision: str
     units: tuple[str, ...]
     combine: str = "mean"
+    flips: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -61,10 +66,14 @@ class EncoderModel:
     def _encode(self, images: Sequence[Observation], unit: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (windows, channels, rows, columns) features of one scene's windows, and which patches are valid."""
         batch = stack_observations(list(images)).to(self.device)
+        if self.flips:
+            batch = _in_whole_patches(batch, self.patch_size)
+        axes = FLIP_AXES if self.flips else FLIP_AXES[:1]
         with reduced_precision(self.device, self.precision):
-            features = self.encoder(batch, self.patch_size)
-        valid = features.valid.unflatten(1, features.grid).cpu().numpy()
-        values = features.dense().float().cpu().numpy()
+            mirrored = [self.encoder(_flip(batch, each), self.patch_size) for each in axes]
+        valid = mirrored[0].valid.unflatten(1, mirrored[0].grid).cpu().numpy()
+        maps = [features.dense().float().flip(each) for features, each in zip(mirrored, axes, strict=True)]
+        values = (sum(maps[1:], maps[0]) / len(maps)).cpu().numpy()
         _check_finite(values, valid, images[0], unit)
         return values, valid
 
@@ -77,6 +86,17 @@ class EncoderModel:
         """
         values[:, ~valid] = np.nan
         return values
+
+
+def _in_whole_patches(batch: SensorBatch, patch: int) -> SensorBatch:
+    """Return images with pixels without data below and to the right, so that mirror images have the same patches."""
+    rows, columns = batch.pixels.shape[-2:]
+    margin = (0, -columns % patch, 0, -rows % patch)
+    return replace(batch, pixels=pad(batch.pixels, margin), valid=pad(batch.valid, margin))
+
+
+def _flip(batch: SensorBatch, axes: tuple[int, ...]) -> SensorBatch:
+    return replace(batch, pixels=batch.pixels.flip(axes), valid=batch.valid.flip(axes)) if axes else batch
 
 
 def _check_finite(values: np.ndarray, valid: np.ndarray, example: Observation, unit: str) -> None:

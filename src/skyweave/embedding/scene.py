@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from skyweave.backbone import Encoder, fingerprint
 from skyweave.core.errors import ConfigError
@@ -139,13 +140,14 @@ def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_
     image, size, device = source.images[0], source.cell, next(encoder.parameters()).device.type
     precision = config.inference.resolved_precision(device)
     units = tuple(scene.unit for scene in source.images)
-    model = EncoderModel(encoder, size, precision, units, config.combine)
+    model = EncoderModel(encoder, size, precision, units, config.combine, config.flips)
     plan = plan_windows(source.shape, size, PATCHES_PER_TILE * size, config.inference, model.channels)
     combined = f", {config.combine} of {len(units)} scenes" if len(units) > 1 else ""
+    mirrored = ", mean of four mirror images" if config.flips else ""
     provenance = Provenance(
         model=model_name,
         fingerprint=fingerprint(encoder),
-        readout=f"dense, last block, normalised{combined}",
+        readout=f"dense, last block, normalised{combined}{mirrored}",
         sensor=",".join(dict.fromkeys(scene.sensor.name for scene in source.images)),
         sensor_bands=tuple(dict.fromkeys(band.name for scene in source.images for band in scene.sensor.bands)),
         unit=",".join(dict.fromkeys(units)),
@@ -170,7 +172,8 @@ def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_
         kind="features",
         provenance=provenance,
     )
-    return InferenceJob(description, plan, source, model, source.identity, device, config.inference)
+    inputs = {**source.identity, "torch": torch.__version__}
+    return InferenceJob(description, plan, source, model, inputs, device, config.inference)
 
 
 def _name_bands(source: SceneSource, width: int, channels: int) -> tuple[str, ...]:

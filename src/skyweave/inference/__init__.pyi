@@ -1,4 +1,4 @@
-from .config import InferenceConfig
+from .config import FLIP_AXES, InferenceConfig
 from .engine import compute_raster
 from .job import InferenceJob, WindowModel, WindowSource, plan_windows
 from .objects import ObjectJob, compute_objects
@@ -9,6 +9,7 @@ from .writer import RasterWriter
 from .writers import WRITERS, get_writer, write_raster
 
 __all__ = [
+    "FLIP_AXES",
     "WRITERS",
     "FinishedRaster",
     "InferenceConfig",

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 from skyweave.core.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+FLIP_AXES: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
+"""Axes to flip, of the four mirror images."""
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # of processors that multiply in it
 
 

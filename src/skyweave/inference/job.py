@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
@@ -110,7 +109,8 @@ class InferenceJob:
         plan: of the windows.
         source: of the pixels.
         model: from pixels to values.
-        inputs: all else that the values depend on, as JSON types: files with their sizes and times, say.
+        inputs: all else that the values depend on, as JSON types: files with their sizes and times, and the version of
+            what computes, say.
         device: type of the device that the model runs on.
         config: batches and workers.
     """
@@ -127,5 +127,5 @@ class InferenceJob:
     def key(self) -> str:
         """Return a hash of all that the values depend on, to the last bit."""
         content = [asdict(self.description), asdict(self.plan), dict(self.inputs)]
-        arithmetic = [self.device, self.config.batch, torch.__version__]
+        arithmetic = [self.device, self.config.batch]
         return hashlib.sha256(json.dumps([content, arithmetic], sort_keys=True, default=str).encode()).hexdigest()

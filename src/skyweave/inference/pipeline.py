@@ -1,11 +1,10 @@
 """Reading, computing and what follows, overlapped in threads; results come in order."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-import torch
 
 Item = TypeVar("Item")
 Input = TypeVar("Input")
@@ -31,9 +30,11 @@ def map_overlapped(
         compute: from an input to a result.
         workers: inputs that are computed at once.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    readers, computers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(workers, initializer=_use_one_thread)
+    threads = _set_threads(1)
+    readers, computers = (
+        ThreadPoolExecutor(READERS),
+        ThreadPoolExecutor(workers, initializer=_set_threads, initargs=(1,)),
+    )
     waiting: deque[tuple[Item, Future[Output]]] = deque()
     try:
         for item in items:
@@ -48,7 +49,7 @@ def map_overlapped(
     finally:
         for pool in (readers, computers):
             pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        _set_threads(threads)
 
 
 def _compute(compute: Callable[[Input], Output], source: "Future[Input]") -> Output:
@@ -56,5 +57,11 @@ def _compute(compute: Callable[[Input], Output], source: "Future[Input]") -> Out
     return compute(source.result())
 
 
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
+def _set_threads(count: int) -> int:
+    """Set the threads that PyTorch computes with in this thread, where it is what computes; return how many it had."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return count
+    before: int = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return before

@@ -8,7 +8,7 @@ from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.downstream.finetuning.models.encoder_features import join_features
-from skyweave.downstream.finetuning.models.finetuned_model import FLIP_AXES, EncoderWithHead, FinetunedModel
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
 from skyweave.downstream.finetuning.models.unet import DEPTH
 from skyweave.interop.graph import SensorGraph
 
@@ -90,7 +90,7 @@ class FinetunedGraph(nn.Module):
 
     def _named(self, pixels: list[Tensor]) -> dict[str, Tensor]:
         task = self.model.task
-        flips = FLIP_AXES if self.model.test_time_flips and task.averages_outputs else FLIP_AXES[:1]
+        flips = self.model.flips
         total: Tensor | None = None
         for axes in flips:
             outputs = task.probabilities(self._logits([image.flip(axes) if axes else image for image in pixels]))

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.core.geometry.geodesy import LocalFrame, grid_convergence, project_lon_lat, unproject_lon_lat, utm_crs
+from skyweave.core.geometry.geodesy import LocalFrame, grid_convergence, project_lon_lat, unproject_lon_lat
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.utm import utm_crs
 
 LATITUDE, LONGITUDE = st.floats(-79, 79), st.floats(-179.9, 179.9)
 

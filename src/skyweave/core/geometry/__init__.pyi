@@ -22,11 +22,12 @@ from .frames import (
     transform_points,
     yaw_from_rotation,
 )
-from .geodesy import LocalFrame, grid_convergence, project_lon_lat, unproject_lon_lat, utm_crs
+from .geodesy import LocalFrame, grid_convergence, project_lon_lat, unproject_lon_lat
 from .grid import MapGrid
 from .ground import ElevationModel, Ground, GroundPlane
 from .outlines import camera_footprint, name_colour, project_box_edges
 from .triangulation import triangulate
+from .utm import utm_crs
 
 __all__ = [
     "Boxes",

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from skyweave.core.geometry.geodesy import utm_crs
+from skyweave.core.geometry.utm import utm_crs
 
 ControlPoint = tuple[float, float, float, float, float]
 """Column, row, longitude or x, latitude or y, height."""

@@ -19,11 +19,9 @@ from skyweave.downstream.finetuning.models.encoder_features import encode_observ
 from skyweave.downstream.finetuning.models.heads import Head, HeadInputs
 from skyweave.downstream.finetuning.models.unet import UNet
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
-from skyweave.inference import InferenceConfig, plan_windows
+from skyweave.inference import FLIP_AXES, InferenceConfig, plan_windows
 from skyweave.inference.blending import BlendedStrip
 
-FLIP_AXES: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
-"""Axes to flip, of the four mirror images."""
 DEFAULT_TILE_SIDE = 256
 
 
@@ -166,14 +164,18 @@ class FinetunedModel(nn.Module):
         Args:
             batches: one an observation.
         """
-        flips = FLIP_AXES if self.test_time_flips and self.task.averages_outputs else FLIP_AXES[:1]
         total: Tensor | None = None
-        for axes in flips:
+        for axes in self.flips:
             outputs = self.task.probabilities(self([_flip(batch, axes) for batch in batches]))
             outputs = outputs.flip(axes) if axes and outputs.ndim == 4 else outputs
             total = outputs if total is None else total + outputs
         assert total is not None
-        return total / len(flips)
+        return total / len(self.flips)
+
+    @property
+    def flips(self) -> tuple[tuple[int, ...], ...]:
+        """Return the axes of the mirror images that are averaged."""
+        return FLIP_AXES if self.test_time_flips and self.task.averages_outputs else FLIP_AXES[:1]
 
     def decode(self, probabilities: Tensor) -> list[Prediction]:
         """Return the predictions of a batch.

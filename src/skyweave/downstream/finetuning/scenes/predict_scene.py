@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from skyweave.core.errors import ConfigError
 from skyweave.core.outputs import check_outputs
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.downstream.finetuning.scenes.predict_boxes import predict_boxes
 from skyweave.downstream.finetuning.scenes.window_model import FinetunedWindowModel
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
 from skyweave.inference import (
     InferenceConfig,
     InferenceJob,
@@ -24,6 +25,7 @@ from skyweave.inference import (
     plan_windows,
     write_raster,
 )
+from skyweave.inference.raster_output import RasterOutput
 
 MAX_PIXEL_RATIO = 1.5  # between the pixels of a scene and those of training
 
@@ -241,6 +243,7 @@ def plan_prediction(
     precision = config.resolved_precision(device)
     plan = plan_windows(source.shape, source.cell, model.tile, config, model.task.num_outputs)
     rows, columns = source.shape
+    inputs = {**source.identity, "torch": torch.__version__}
     provenance = Provenance(
         model=model_name,
         fingerprint=model.fingerprint,
@@ -270,4 +273,4 @@ def plan_prediction(
         classes=output.classes,
     )
     window_model = FinetunedWindowModel(model, output, precision)
-    return InferenceJob(description, plan, source, window_model, source.identity, device, config)
+    return InferenceJob(description, plan, source, window_model, inputs, device, config)

@@ -9,7 +9,7 @@ import torch
 from skyweave.backbone import stack_observations
 from skyweave.core.observation import Observation
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
+from skyweave.inference.raster_output import RasterOutput
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.registry import Registry
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting, frequency_weights
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
 from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.kinds.base import LabelKind, dihedral_image
 from skyweave.downstream.labels.labelled_images import check_labels
 from skyweave.downstream.labels.sample import Label, LabelledSample
+from skyweave.inference.raster_output import RasterOutput
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from skyweave.downstream.finetuning.tasks.base import ClassTable, Prediction, Task
 from skyweave.downstream.finetuning.tasks.losses import dice_loss, masked_cross_entropy
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, class_output, probability_output
 from skyweave.downstream.labels.sample import LabelledSample
 from skyweave.downstream.scoring.confusion import ExclusiveClassScores, class_scores, confusion_tables, score_classes
+from skyweave.inference.raster_output import RasterOutput, class_output, probability_output
 
 
 class ExclusiveClassTask(Task):

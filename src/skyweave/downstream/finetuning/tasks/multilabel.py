@@ -13,10 +13,10 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.downstream.finetuning.tasks.base import ClassTable, Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting, positive_weights
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, label_output, probability_output
 from skyweave.downstream.labels.kinds.image_labels import MultiClassLabel
 from skyweave.downstream.labels.sample import Label, LabelledSample
 from skyweave.downstream.scoring.average_precision import micro_average_precision
+from skyweave.inference.raster_output import RasterOutput, label_output, probability_output
 
 THRESHOLD = 0.5
 """Probability from which a class counts as predicted."""

@@ -14,9 +14,9 @@ from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
 from skyweave.downstream.finetuning.tasks.drawing import grey_values
 from skyweave.downstream.finetuning.tasks.losses import masked_squared_error
-from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, value_output
 from skyweave.downstream.labels.kinds.masks import ValueMask
 from skyweave.downstream.labels.sample import Label, LabelledSample
+from skyweave.inference.raster_output import RasterOutput, value_output
 
 
 class Regression(Task):

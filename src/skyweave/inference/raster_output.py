@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.inference import RasterKind
+from skyweave.inference.raster import RasterKind
 
 MAX_UINT8_CLASSES = 255
 CLASS_NODATA = {"uint8": 255, "uint16": 65535}
@@ -41,6 +41,16 @@ class RasterOutput:
         """
         stored: np.ndarray = np.where(valid, self.convert(values), self.nodata).astype(self.dtype)
         return stored
+
+
+def feature_output(channels: int) -> RasterOutput:
+    """Return features as they are.
+
+    Args:
+        channels: their number.
+    """
+    bands = tuple(map("feature {:03d}".format, range(channels)))
+    return RasterOutput("features", bands, "float32", float("nan"), lambda values: values)
 
 
 def class_output(classes: tuple[str, ...]) -> RasterOutput:

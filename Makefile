@@ -13,7 +13,7 @@ TORCHGEO_BENCH := .venv-torchgeo-bench
 NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format coverage docs dist chaos bench test-interop test-terratorch test-torchgeo-bench test-nuscenes test-ray clean
+.PHONY: help demo test test-fast lint format coverage docs dist dist-edge chaos bench test-interop test-terratorch test-torchgeo-bench test-nuscenes test-ray clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ docs: $(VENV)/.development  ## the documentation as a site in site/; a warning i
 
 dist: $(VENV)/.development  ## the sdist and the wheel in dist/
 	$(BIN)/python -m build --no-isolation
+
+dist-edge: $(VENV)/.development  ## the wheel of skyweave-edge in build/edge: exported models without PyTorch and GDAL
+	$(BIN)/python -m build --no-isolation --wheel --outdir build/edge edge
 
 chaos: $(VENV)/.development  ## hostile messages and faults against everything that runs: minutes; fails where an invariant does not hold
 	$(BIN)/skyweave simulate configs/world/hidden.yaml -o build/chaos --scenes 1 --frames 8

@@ -18,6 +18,7 @@ ROOMS: list[set[str]] = [
     {"data", "recordings"},
     {"simulator", "viewing", "telemetry"},
     {"backbone", "inference", "mapping"},
+    {"exported"},
     {"pretraining", "downstream"},
     {"orthomosaic"},
     {"perception", "locating", "rigs"},
@@ -41,7 +42,8 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.inference.scene_arguments",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"core", "wire", "recordings", "telemetry", "detection", "locating", "rigs"}  # importable without torch
+# importable without torch
+LIGHT = {"core", "wire", "recordings", "telemetry", "detection", "locating", "rigs", "exported"}
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

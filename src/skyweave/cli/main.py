@@ -41,6 +41,7 @@ COMMANDS = {  # command: its module, a line of help
     "label": ("skyweave.search.labelling.command_label", "a map from a few clicks"),
     "download": ("skyweave.downstream.geobench.command_download", "fetch a published benchmark"),
     "export": ("skyweave.interop.command_export", "a model for one sensor as ONNX or torch.export"),
+    "apply": ("skyweave.exported.command_apply", "an exported model over a scene, without PyTorch and GDAL"),
     "orthomosaic": ("skyweave.orthomosaic.command_orthomosaic", "photographs from the air to a mosaic"),
     "align": ("skyweave.rigs.command_align", "bands of a drone's rig to one stack"),
     "locate": ("skyweave.locating.command_locate", "what a drone sees, as tracks on the map"),
@@ -71,6 +72,7 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "export",
+    "tifffile": "geo",
     "zenoh": "link",
     "cryptography": "link",
     "prometheus_client": "link",
@@ -87,6 +89,8 @@ EXTRAS = {
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",
 }
+WHOLE = {"skyweave", "torch", "rich"}
+"""What the distribution skyweave-edge has a part of, or nothing."""
 REMEDIES = {  # of the operating system's errors: what happened, what helps
     errno.ENOSPC: ("no space left on the disk", "nothing was left half-written; free some space or choose another -o"),
     errno.EDQUOT: ("your quota of the disk is full", "nothing was left half-written; free some space"),
@@ -285,11 +289,20 @@ def as_user_error(error: Exception) -> Exception:
     """
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # of a name in a folder
         return DataError(_describe_name(error.object))
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
-        library = str(error.name).split(".")[0]
+    if isinstance(error, ModuleNotFoundError):
+        return _describe_missing(error)
+    return error
+
+
+def _describe_missing(error: ModuleNotFoundError) -> Exception:
+    """Return what to install instead of a module that is missing; the error itself where that is not known."""
+    library = (error.name or "").split(".")[0]
+    if library in EXTRAS:
         return MissingExtraError(
             f"this needs {library}, which is not installed; run: pip install 'skyweave[{EXTRAS[library]}]'"
         )
+    if library in WHOLE:
+        return MissingExtraError("this is not in skyweave-edge; in another environment run: pip install skyweave")
     return error
 
 

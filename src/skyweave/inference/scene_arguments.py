@@ -22,6 +22,22 @@ def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
         tile: the default size of a window, in words.
     """
     parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps (default: cpu)")
+    add_window_arguments(parser, tile)
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the model's arithmetic (default: bfloat16 where the processor multiplies in it)",
+    )
+
+
+def add_window_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
+    """Declare how the scene is cut, and how many windows are computed at once.
+
+    Args:
+        parser: of the command.
+        tile: the default size of a window, in words.
+    """
     parser.add_argument("--tile", type=int, metavar="N", help=f"pixels a window side (default: {tile})")
     parser.add_argument(
         "--overlap", type=int, metavar="N", help="pixels that windows share (default: an eighth of a window)"
@@ -49,12 +65,6 @@ def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
         choices=("nearest", "bilinear", "cubic", "average"),
         default="bilinear",
         help="of further scenes onto the grid of the first, where they lie on another (default: bilinear)",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="of the model's arithmetic (default: bfloat16 where the processor multiplies in it)",
     )
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="windows a step (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="steps at once (default: one a core)")
@@ -116,7 +126,7 @@ def read_inference_config(args: argparse.Namespace) -> Any:
         bounds=args.bounds and tuple(args.bounds),
         area=args.area,
         resampling=args.resampling,
-        precision=args.precision,
+        precision=getattr(args, "precision", "auto"),
         batch=args.batch,
         workers=args.workers,
     )

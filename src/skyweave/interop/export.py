@@ -20,9 +20,12 @@ from skyweave.core.sensors.sensor import Sensor
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.interop.finetuned_graph import FinetunedGraph
 from skyweave.interop.graph import SensorGraph
+from skyweave.interop.parity import ParityReport, measure_parity
+from skyweave.interop.quantise import quantise_onnx
 from skyweave.interop.stac_item import build_stac_item
 
 Format = Literal["onnx", "pt2"]
+Precision = Literal["float32", "int8"]
 Graph = SensorGraph | FinetunedGraph
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2"}
 OPSET = 23
@@ -44,6 +47,7 @@ class ExportedModel:
         format: ``onnx`` or ``pt2``.
         outputs: name and shape of what the model returns, -1 where the size is free.
         size: bytes of the model.
+        parity: how near it is to the model in PyTorch, and how fast; None of a ``torch.export`` program.
     """
 
     path: Path
@@ -51,6 +55,7 @@ class ExportedModel:
     format: Format
     outputs: dict[str, list[int]]
     size: int
+    parity: ParityReport | None = None
 
 
 def stac_item_path(path: Path) -> Path:
@@ -70,6 +75,7 @@ def export_model(
     size: int | None = None,
     format: Format | None = None,
     opset: int = OPSET,
+    precision: Precision = "float32",
     **graph: Any,
 ) -> ExportedModel:
     """Write a model, and beside it (``NAME.onnx.json``) what a user or a catalogue must know to feed it.
@@ -83,6 +89,7 @@ def export_model(
         size: rows and columns of the images; default: any multiple of the patch size.
         format: default: by the file's ending.
         opset: of ONNX; older runtimes need 20.
+        precision: of the matrix products, of ONNX; ``int8`` is smaller and faster, and a little off.
         graph: ``ground_sample_distance``, ``patch_size``, ``levels``, ``nodata``, see `SensorGraph`.
 
     Raises:
@@ -92,13 +99,15 @@ def export_model(
     """
     path = Path(path)
     chosen = format or _format_of(path)
+    if precision == "int8" and chosen != "onnx":
+        raise ConfigError(f"{path}: int8 is written as ONNX only; name it .onnx")
     module = make_graph(model, sensor, **graph).eval()
     _check_size(size, module.patch_size)
     program = trace_model(module, size)
-    identity = _identity(module)
+    identity = _identity(module) | {"precision": precision}
     with write_aside(path) as aside:
         if chosen == "onnx":
-            _write_onnx(program, aside, module, identity, opset)
+            _write_onnx(program, aside, module, identity, opset, precision)
         else:
             torch.export.save(program, aside, extra_files={"skyweave.json": json.dumps(identity)})
     outputs = dynamic_shapes(module, size)
@@ -106,7 +115,8 @@ def export_model(
     item = build_stac_item(module, path, chosen, name, identity["fingerprint"], size, outputs)
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")
-    return ExportedModel(path, card, chosen, outputs, path.stat().st_size)
+    parity = measure_parity(module, path, size) if chosen == "onnx" else None
+    return ExportedModel(path, card, chosen, outputs, path.stat().st_size, parity)
 
 
 def make_graph(model: Any, sensor: Sensor | None = None, **options: Any) -> Graph:
@@ -172,10 +182,12 @@ def _identity(module: Graph) -> dict[str, str]:
         "ground_sample_distance": f"{module.ground_sample_distance:g}",
         "patch_size": str(module.patch_size),
         "units": json.dumps({band.name: band.unit for band in sensor.bands}),
+        "inputs": json.dumps(dict(zip(module.inputs, map(sensor_to_dict, module.sensors), strict=True))),
+        "nodata": json.dumps(module.nodata),
     }
     if isinstance(module, FinetunedGraph):
         task = module.model.task
-        identity |= {"task": task.kind, "classes": json.dumps(list(task.classes))}
+        identity |= {"task": task.kind, "classes": json.dumps(list(task.classes)), "tile": str(module.model.tile)}
     return identity
 
 
@@ -216,7 +228,12 @@ def dynamic_shapes(module: Graph, size: int | None) -> dict[str, list[int]]:
 
 
 def _write_onnx(
-    program: torch.export.ExportedProgram, path: Path, module: Graph, identity: dict[str, str], opset: int
+    program: torch.export.ExportedProgram,
+    path: Path,
+    module: Graph,
+    identity: dict[str, str],
+    opset: int,
+    precision: Precision,
 ) -> None:
     import onnx
     import onnxscript  # noqa: F401  its absence is named before minutes of work
@@ -238,7 +255,7 @@ def _write_onnx(
     model.producer_name = "skyweave"
     for name, value in identity.items():
         model.metadata_props.add(key=f"skyweave.{name}", value=value)
-    onnx.save(model, str(path))
+    onnx.save(quantise_onnx(model) if precision == "int8" else model, str(path))
 
 
 @contextmanager

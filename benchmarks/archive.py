@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from result_file import write_result
 
 SKYWEAVE = [sys.executable, "-m", "skyweave"]
 HOSTILE_EVERY = 100
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64, help="pixels a side of a scene")
     parser.add_argument("--processes", type=int, nargs="+", default=[2], help="each is a run of its own")
     parser.add_argument("--ray", help="address of a cluster; the processes are its actors then")
-    parser.add_argument("--json", type=Path, help="write the rows there")
+    parser.add_argument("--json", type=Path, help="write the table there, as a file of results/")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -146,7 +147,8 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             rows.append(row)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        title = f"`skyweave embed --list`: {arguments.scenes:,} scenes, killed after a quarter and run again"
+        write_result(arguments.json, title, rows, f"Scenes of {arguments.side} x {arguments.side} pixels.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,12 +140,13 @@ class TiffDataset:
             window: as of `read`.
             out_shape: as of `read`.
         """
-        valid = {
+        masks: dict[str, Callable[[], np.ndarray]] = {
             "per_dataset": lambda: self._read_page(self._masks[0], *self._request(window, out_shape))[:1] > 0,
             "nodata": lambda: self._differs(self.read(numbers, window, out_shape)),
             "alpha": lambda: self.read([self._colours.index("alpha") + 1], window, out_shape) > 0,
             "all_valid": lambda: np.ones((1, *self._request(window, out_shape)[1]), bool),
-        }[self._mask_kind]()
+        }
+        valid = masks[self._mask_kind]()
         return np.broadcast_to(valid, (len(numbers), *valid.shape[1:])) * np.uint8(OPAQUE)
 
     def _differs(self, values: np.ndarray) -> np.ndarray:

@@ -49,8 +49,8 @@ class TiffMetadata:
             number: of the band; 0: of the file.
             domain: of GDAL's.
         """
-        wanted = number, "", domain
-        return {item.name: item.text for item in self.items if (item.number, item.role, item.domain) == wanted}
+        key = number, "", domain
+        return {item.name: item.text for item in self.items if (item.number, item.role, item.domain) == key}
 
     def facts(self, role: str) -> list[str | None]:
         """Return what is said of each band, None where nothing is.
@@ -58,8 +58,8 @@ class TiffMetadata:
         Args:
             role: see `MetadataItem`.
         """
-        said = {item.number: item.text for item in self.items if item.role == role}
-        return list(map(said.get, range(1, self.count + 1)))
+        stated = {item.number: item.text for item in self.items if item.role == role}
+        return list(map(stated.get, range(1, self.count + 1)))
 
     def numbers(self, role: str, default: float) -> tuple[float, ...]:
         """Return a number of each band.
@@ -90,8 +90,8 @@ def read_colours(page: Any, metadata: TiffMetadata) -> list[str]:
     """
     extra = map(_name_extra, _as_tuple(tag_value(page, EXTRA_SAMPLES, ())))
     names = [*COLOURS.get(page.photometric.name, ()), *extra, *["undefined"] * metadata.count]
-    said = metadata.facts("colorinterp")
-    return [(text or name).casefold() for text, name in zip(said, names, strict=False)]
+    stated = metadata.facts("colorinterp")
+    return [(text or name).casefold() for text, name in zip(stated, names, strict=False)]
 
 
 def tag_value(page: Any, code: int, default: Any) -> Any:

@@ -207,9 +207,9 @@ def _plan(source: SceneSource, model: ExportedWindowModel, config: InferenceConf
     return InferenceJob(description, plan, source, model, inputs, "cpu", config)
 
 
-def _join(name: str, things: Iterable[Any]) -> str:
+def _join(name: str, holders: Iterable[Any]) -> str:
     """Return an attribute of several as text, each value once."""
-    return ",".join(dict.fromkeys(map(attrgetter(name), things)))
+    return ",".join(dict.fromkeys(map(attrgetter(name), holders)))
 
 
 def _has_gdal() -> bool:

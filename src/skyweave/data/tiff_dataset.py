@@ -90,7 +90,7 @@ class TiffDataset:
 
     @property
     def colorinterp(self) -> list[SimpleNamespace]:
-        """Return what bands show."""
+        """Return what each band shows, by name."""
         return [SimpleNamespace(name=name) for name in self._colours]
 
     @property

@@ -58,11 +58,11 @@ def measure_parity(module: Any, path: Path, size: int | None) -> ParityReport:
     finally:
         torch.set_num_threads(threads)
     difference = np.abs(given.astype(np.float64) - expected)
-    spread = float(expected.std()) or 1.0
+    deviation = float(expected.std()) or 1.0
     return ParityReport(
         output=output,
         largest_difference=float(difference.max()),
-        relative_difference=float(np.sqrt(np.square(difference).mean())) / spread,
+        relative_difference=float(np.sqrt(np.square(difference).mean())) / deviation,
         milliseconds=1e3 * seconds / IMAGES,
         torch_milliseconds=1e3 * torch_seconds / IMAGES,
     )

@@ -337,4 +337,4 @@ def test_flips_of_a_scene_that_ends_within_a_patch(backbone: Backbone, tmp_path:
     with rasterio.open(tmp_path / "one.tif") as one, rasterio.open(tmp_path / "four.tif") as four:
         assert four.shape == one.shape
         similarity = np.corrcoef(one.read()[:, -1, -1], four.read()[:, -1, -1])[0, 1]
-    assert similarity > 0.8  # the last patch is where it was
+    assert similarity > 0.995  # the last patch is where it was; other patches are at 0.988

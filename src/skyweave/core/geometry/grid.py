@@ -195,5 +195,5 @@ def check_metres(crs: str) -> None:
         unit = parsed.axis_info[0].unit_name
         raise DataError(
             f"{crs} is in {unit}; a map grid needs metres: use the UTM zone of the place "
-            "(skyweave.core.geometry.geodesy.utm_crs)"
+            "(skyweave.core.geometry.utm.utm_crs)"
         )

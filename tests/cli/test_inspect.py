@@ -154,7 +154,9 @@ def test_what_is_no_raster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_without_rasterio_the_extra_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "rasterio", None)
+    write(tmp_path / "a.tif", np.zeros((1, 4, 5), np.float32), ["red"])
+    for library in ("rasterio", "tifffile"):  # the latter reads plain files
+        monkeypatch.setitem(sys.modules, library, None)
     assert main(["inspect", str(tmp_path / "a.tif")]) == 2
     assert "pip install 'skyweave[geo]'" in capsys.readouterr().err
 

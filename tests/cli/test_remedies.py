@@ -104,6 +104,7 @@ TRIED_ELSEWHERE = {
     "domain": "perception/test_domain.py",
     "exclude": "downstream/labels/test_matching.py",
     "files": "downstream/labels/test_dataset.py",
+    "further": "downstream/probing/test_probe.py",
     "iconv": "core/test_csv_table.py",
     "label_column": "downstream/labels/test_dataset.py",
     "labels": "downstream/labels/test_dataset.py",

@@ -331,7 +331,7 @@ def test_flips_average_four_mirror_images(backbone: Backbone, tmp_path: Path) ->
 def test_flips_of_a_scene_that_ends_within_a_patch(backbone: Backbone, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", 61, 43)
     words = ["embed", str(scene), "--sensor", "rgb", "--unit", "uint8", "--weights", str(tmp_path / "w.safetensors")]
-    save_checkpoint(backbone, tmp_path / "w.safetensors", "small")
+    save_checkpoint(tmp_path / "w.safetensors", backbone, "small")
     assert main([*words, "-o", str(tmp_path / "one.tif")]) == 0
     assert main([*words, "-o", str(tmp_path / "four.tif"), "--flips"]) == 0
     with rasterio.open(tmp_path / "one.tif") as one, rasterio.open(tmp_path / "four.tif") as four:

@@ -81,6 +81,6 @@ def test_what_is_wrong_with_an_added_kind_is_named(package: Path, tmp_path: Path
         with pytest.raises(ConfigError, match=message):
             load_config_file(file, NodeConfig)
     with pytest.raises(
-        ConfigError, match="a sink needs a kind; there are scene, geojson, ros, cameras, file, counting"
+        ConfigError, match="a sink needs a kind; there are scene, geojson, ros, cameras, cot, klv, file, counting"
     ):
         config_from_dict({**content, "sinks": [{"path": "x"}]}, NodeConfig)

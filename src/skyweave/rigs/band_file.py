@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from skyweave.core.errors import DataError, normalise_name
+from skyweave.core.images.decoding import open_image
 from skyweave.telemetry.image_metadata.field_values import parse_number, parse_text
 from skyweave.telemetry.image_metadata.xmp import read_xmp
 
@@ -178,7 +179,7 @@ def _read(path: Path) -> tuple[np.ndarray, dict[str, str], dict[int, Any]]:
     """Values, XMP and EXIF of an image."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of damage that stops the values from being read, too
-        with Image.open(path) as image:
+        with open_image(path, path.name, eight_bit=False) as image:
             exif = image.getexif()
             tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
             return np.asarray(image), read_xmp(image)[0], tags

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import rasterio
 import yaml
-from PIL import ExifTags, Image
+from PIL import ExifTags
 from rasterio.errors import NotGeoreferencedWarning
 
 import skyweave
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
+from skyweave.core.images.decoding import open_image
 from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor, sensor_to_dict
 from skyweave.rigs.align import Stack
 from skyweave.rigs.band_file import BandFile
@@ -205,7 +206,7 @@ def _write_raster(path: Path, values: np.ndarray, bands: Sequence[BandDescriptio
 
 def _photo_tags(source: Path) -> dict[str, str]:
     """What a raster keeps of an image: who took it, and where."""
-    with Image.open(source) as image:
+    with open_image(source, source.name, eight_bit=False) as image:
         exif, (xmp, _) = image.getexif(), read_xmp(image)
         gps = dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
     fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}

@@ -16,6 +16,7 @@ EXPECTED = {
     "sentinel1-rtc": 2,
     "sentinel2-l1c": 13,
     "sentinel2-l2a": 12,
+    "elevation": 1,
     "landsat8-l1": 11,
     "landsat8-l2": 8,
     "gaofen1-pms": 5,

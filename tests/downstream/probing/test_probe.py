@@ -13,7 +13,7 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
 from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
@@ -148,6 +148,12 @@ def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
     assert not prepared.samples.testable[fold.train].any()
     assert prepared.samples.testable[fold.test].all()
     assert len(fold.train) == len(fold.test) == 16
+
+
+def test_a_probe_reads_one_source() -> None:
+    further = {"sensor": "elevation", "files": "heights/{name}.tif", "unit": "metre", "bands": ["elevation"]}
+    with pytest.raises(ConfigError, match="a probe reads one source; remove `further`"):
+        probe_config_from_dict({**DENSE, "data": {**DENSE["data"], "further": [further]}})
 
 
 def test_test_data_that_are_training_data_are_refused(tmp_path: Path) -> None:

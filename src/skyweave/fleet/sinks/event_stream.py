@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,8 +103,12 @@ class EventStream:
     def close(self) -> None:
         """Close the socket; another message opens it again."""
         if self._socket is not None:
+            self._end()
             self._socket.close()
         self._socket = None
+
+    def _end(self) -> None:
+        """Say that no message follows; a datagram needs no end."""
 
     def _connect(self) -> Any:
         family, kind, _, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
@@ -153,6 +158,12 @@ class TlsEventStream(TcpEventStream):
                 self._context.load_cert_chain(config.certificate, config.key)
         except (OSError, ssl.SSLError) as error:
             raise FleetError(f"the certificates of {config.url} cannot be read: {error}") from None
+
+    def _end(self) -> None:
+        # What the server has sent (tickets of TLS 1.3) is read before: a socket that is closed over unread bytes resets
+        # the connection, and the last messages are lost on the way.
+        with suppress(OSError, ValueError):
+            self._socket = self._socket.unwrap()
 
     def _connect(self) -> Any:
         return self._context.wrap_socket(super()._connect(), server_hostname=self._address[0])

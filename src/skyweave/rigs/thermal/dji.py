@@ -62,8 +62,8 @@ def read(path: Path, content: bytes, options: ThermalOptions) -> np.ndarray:
     if options.dji_sdk is None:
         raise DataError(
             f"{path.name} holds raw thermal values of DJI, whose formula is not published: give DJI's Thermal SDK "
-            "with --dji-sdk libdirp.so, or convert the file with the SDK's dji_irp (-a measure --measurefmt float32, "
-            "as TIFF) and give that with --thermal-unit celsius"
+            "with --dji-sdk libdirp.so, or make a TIFF of temperatures with the SDK's program dji_irp and give that "
+            "with --thermal-unit celsius"
         )
     library = _load(options.dji_sdk)
     handle = ctypes.c_void_p()

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from skyweave.core.errors import DataError
+from skyweave.core.images.decoding import open_image
 from skyweave.rigs.thermal.jpeg_segments import HEADER, read_segments
 from skyweave.rigs.thermal.registry import ThermalFormat, ThermalOptions
 
@@ -175,7 +175,7 @@ def _raw(record: bytes) -> np.ndarray:
     columns, rows = struct.unpack_from("<HH", record, 2)
     image = record[32:]
     if image.startswith(b"\x89PNG"):
-        with Image.open(io.BytesIO(image)) as png:
+        with open_image(io.BytesIO(image), "the thermal image", ("PNG",), eight_bit=False) as png:
             return np.asarray(png).astype(np.uint16).byteswap()
     if not rows or len(image) < 2 * rows * columns:
         raise ValueError(f"{len(image)} bytes are no {rows} x {columns} values")

@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from skyweave.core.errors import DataError
+from skyweave.core.images.decoding import open_image
 from skyweave.core.sensors import get_sensor
 from skyweave.rigs.thermal.registry import ThermalFormat, ThermalOptions
 
@@ -34,7 +34,7 @@ def read(path: Path, content: bytes, options: ThermalOptions) -> np.ndarray:
         DataError: it is not of one band, or no TIFF.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content), path.name, ("TIFF",), eight_bit=False) as image:
             stored = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path.name} cannot be read as an image: {error}") from None

@@ -10,11 +10,13 @@ import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.errors import WeightsError
+from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.batch import collate
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.domain_measurement import measure_domain
 from skyweave.perception.model import PerceptionModel
+from skyweave.perception.photometric import PhotometricConfig
 from skyweave.perception.prediction import predict
 from skyweave.perception.weights import fingerprint, load_perception, save_perception
 
@@ -73,6 +75,18 @@ def test_a_model_says_how_unlike_its_training_what_it_sees_is(tmp_path: Path) ->
         strange.append(replace(view, observation=inverted))
     unlike = predict(again, collate([replace(sample, frames=[sample.frames[0], strange])]))[0].novelty
     assert familiar is not None and unlike is not None and unlike > max(2 * familiar, 1)
+
+
+def test_the_domain_is_of_images_as_they_were_recorded() -> None:
+    scenes, perception = [toy.scene(), toy.scene()], model()
+    domains = [
+        measure_domain(
+            perception, PerceptionDataset(scenes, toy.config(), AugmentationConfig(photometric=effects), 2, 0)
+        )
+        for effects in (PhotometricConfig(share=1.0), PhotometricConfig(share=0.0))
+    ]
+    assert domains[0] is not None and domains[1] is not None
+    np.testing.assert_allclose(domains[0].mean, domains[1].mean, rtol=1e-5)
 
 
 def test_too_few_images_say_nothing() -> None:

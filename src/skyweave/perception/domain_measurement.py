@@ -1,5 +1,8 @@
 """Measure what a model is trained on, at the end of its training."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -17,11 +20,15 @@ MIN_IMAGES = 8  # to fit to, and as many of other scenes for the limit
 def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> TrainingDomain | None:
     """Return what a model knows, from samples all over its training data; None where there are too few images.
 
+    They are looked at as cameras recorded them, without photometric augmentation: an image drowned in noise or dark is
+    like any other one, and among such images nothing would be unlike the training.
+
     Args:
         model: trained; it is left in evaluation mode.
         dataset: with the augmentation that it was trained with.
     """
     model.eval()
+    dataset = _without_photometric_effects(dataset)
     device = next(model.parameters()).device
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(MAX_SAMPLES, len(dataset))).astype(int))
     pooled: dict[int, list[np.ndarray]] = {}  # by scene
@@ -30,6 +37,15 @@ def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> Traini
     if min(sum(map(len, scenes[half::2])) for half in (0, 1)) < MIN_IMAGES:
         return None
     return TrainingDomain.fit(np.concatenate(scenes[::2]), np.concatenate(scenes[1::2]), _sizes(dataset))
+
+
+def _without_photometric_effects(dataset: PerceptionDataset) -> PerceptionDataset:
+    """Return the dataset with the geometric part of its augmentation."""
+    geometric = copy(dataset)
+    if dataset.augmentation:
+        photometric = replace(dataset.augmentation.photometric, share=0.0)
+        geometric.augmentation = replace(dataset.augmentation, photometric=photometric)
+    return geometric
 
 
 def _pool_features(

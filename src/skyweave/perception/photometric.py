@@ -80,7 +80,7 @@ class PhotometricConfig:
 
     share: float = 0.85
     night: EffectConfig = field(default_factory=lambda: EffectConfig(0.15, 0.1, 0.5))
-    exposure: EffectConfig = field(default_factory=lambda: EffectConfig(0.75, -1.75, 1.15))
+    exposure: EffectConfig = field(default_factory=lambda: EffectConfig(0.75, -1.75, 1.5))
     white_balance: EffectConfig = field(default_factory=lambda: EffectConfig(0.75, -0.25, 0.25))
     tint: EffectConfig = field(default_factory=lambda: EffectConfig(0.4, -0.1, 0.1))
     gamma: EffectConfig = field(default_factory=lambda: EffectConfig(0.4, -0.35, 0.35))

@@ -105,7 +105,7 @@ class BandFile:
         """
         return parse_number(self.text(name))
 
-    def numbers(self, name: str, at_least: int = 1) -> tuple[float, ...] | None:
+    def read_numbers(self, name: str, at_least: int = 1) -> tuple[float, ...] | None:
         """Return a field of the XMP as a list of numbers; None where it is none.
 
         Args:
@@ -116,7 +116,7 @@ class BandFile:
         known = tuple(number for number in parsed if number is not None)
         return known if len(known) == len(parsed) >= at_least else None
 
-    def required(self, name: str, at_least: int = 1) -> tuple[float, ...]:
+    def require_numbers(self, name: str, at_least: int = 1) -> tuple[float, ...]:
         """Return a field of the XMP as a list of numbers.
 
         Args:
@@ -126,7 +126,7 @@ class BandFile:
         Raises:
             DataError: the file does not state it; the message names both.
         """
-        numbers = self.numbers(name, at_least)
+        numbers = self.read_numbers(name, at_least)
         if numbers is None:
             raise DataError(
                 f"{self.path.name} does not state {name} in its XMP, without which its values cannot be calibrated; "

@@ -22,21 +22,16 @@ MIN_HEADING_SPEED_M_S = 0.5  # below which an object heads where its box points
 
 
 @dataclass(frozen=True)
-class CursorOnTargetSinkConfig(SinkConfig):
+class CursorOnTargetSinkConfig(SinkConfig, EventStreamConfig):
     """Events for TAK; ``kind: cot``.
 
     Attributes:
-        url: ``udp://239.2.3.1:6969``, ``tcp://HOST:8087`` or ``tls://HOST:8089``.
+        url, certificate, key, authorities, allow_clear: as of `EventStreamConfig`, such as ``udp://239.2.3.1:6969``,
+            ``tcp://HOST:8087`` or ``tls://HOST:8089``.
         stale: seconds after which nobody should believe an event.
-        certificate, key, authorities, allow_clear: as of `EventStreamConfig`.
     """
 
-    url: str
     stale: float = 5.0
-    certificate: str | None = None
-    key: str | None = None
-    authorities: str | None = None
-    allow_clear: bool = False
 
     def build(self, node: Node) -> "CursorOnTargetSink":
         """Make the sink.
@@ -47,8 +42,7 @@ class CursorOnTargetSinkConfig(SinkConfig):
         Raises:
             FleetError: the fleet has no reference system, or the address is none.
         """
-        stream = EventStreamConfig(self.url, self.certificate, self.key, self.authorities, self.allow_clear)
-        return CursorOnTargetSink(crs_of(node, "cot"), stream.open(), self.stale)
+        return CursorOnTargetSink(crs_of(node, "cot"), self.open(), self.stale)
 
 
 def crs_of(node: Node, sink: str) -> str:

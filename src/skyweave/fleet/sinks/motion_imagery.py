@@ -25,19 +25,12 @@ VELOCITY_STD_M_S = 1.0
 
 
 @dataclass(frozen=True)
-class KlvSinkConfig(SinkConfig):
+class KlvSinkConfig(SinkConfig, EventStreamConfig):
     """Sets of KLV; ``kind: klv``.
 
     Attributes:
-        url: ``udp://HOST:PORT``, of a multicast group too, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
-        certificate, key, authorities, allow_clear: as of `EventStreamConfig`.
+        url, certificate, key, authorities, allow_clear: as of `EventStreamConfig`.
     """
-
-    url: str
-    certificate: str | None = None
-    key: str | None = None
-    authorities: str | None = None
-    allow_clear: bool = False
 
     def build(self, node: Node) -> "KlvSink":
         """Make the sink.
@@ -48,8 +41,7 @@ class KlvSinkConfig(SinkConfig):
         Raises:
             FleetError: the fleet has no reference system, or the address is none.
         """
-        stream = EventStreamConfig(self.url, self.certificate, self.key, self.authorities, self.allow_clear)
-        return KlvSink(crs_of(node, "klv"), stream.open())
+        return KlvSink(crs_of(node, "klv"), self.open())
 
 
 @dataclass

@@ -32,6 +32,7 @@ from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.observation import Observation
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.masking import coarsen
+from skyweave.pretraining.whitening import fit_whitening
 
 DATA = Path(__file__).resolve().parents[1] / "configs" / "data" / "shared_samples.yaml"
 SINGLE = ("eurosat-ms", "s2-l2a-patches")
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dataset", type=Path, default=DATA, help="dataset YAML (%(default)s)")
     parser.add_argument("--images", type=int, default=60, help="of each source of single images")
+    parser.add_argument("--whiten-on-others", action="store_true", help="fit the whitening to the other sources first")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -52,11 +54,21 @@ def main() -> None:
     results = {}
     for name in args.weights:
         backbone = build_backbone("tiny", seed=0) if name == "untrained" else load_backbone(name)
+        if args.whiten_on_others:
+            fit_whitening(backbone, others(args.dataset, args.data))
         results[name] = measure(backbone.eval(), dataset, args.images)
         for row, value in results[name].items():
             print(f"{name:24} {row:48} {value:.3f}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def others(path: Path, data: Path) -> ImageDataset:
+    """The dataset without the sources that are measured."""
+    dataset = load_dataset(path, data)
+    measured = (*SINGLE, RADAR, OPTICAL, TOP)
+    dataset.sources = [source for source in dataset.sources if source.name not in measured]
+    return dataset
 
 
 @torch.inference_mode()

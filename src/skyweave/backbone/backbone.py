@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.band_encoder import BandEncoder, added_kinds
@@ -90,6 +90,7 @@ class Backbone(Encoder):
         self.patch_embed = tokenizer
         self.positions = positions
         self.encoder = transformer
+        self.whitening = nn.Linear(config.width, config.width) if config.whitened else nn.Identity()
         self._sensors = {sensor.name: sensor for sensor in sensors}
         self._statistics: dict[Sensor, tuple[Tensor, Tensor]] = {}
 
@@ -146,6 +147,7 @@ class Backbone(Encoder):
         tokens, valid = pad_and_concatenate(sequences, usables)
         coordinates, _ = pad_and_concatenate([self.coordinates(group) for group in groups], usables)
         encoded, levels = self.encoder(tokens, valid, coordinates)
+        encoded = self.whitening(encoded)
         return _split_features(groups, embedded, (encoded, *levels), size)
 
     def _embed_patches(self, patches: Patches, batch: SensorBatch, detail: int | None) -> tuple[Tensor, Tensor | None]:
@@ -242,6 +244,23 @@ class Backbone(Encoder):
             if isinstance(module, BandEncoder):
                 module.add_kinds(kinds)
         self.config = replace(self.config, band_kinds=(*self.config.band_kinds, *kinds))
+
+    def set_whitening(self, matrix: Tensor, mean: Tensor) -> None:
+        """Let a linear layer follow the final norm: features less their mean, times a matrix.
+
+        Args:
+            matrix: (width, width), symmetric.
+            mean: (width,).
+        """
+        reference = self.encoder.norm.weight
+        self.whitening = nn.Linear(self.width, self.width).to(reference)
+        self.whitening.load_state_dict({"weight": matrix, "bias": -matrix @ mean})
+        self.config = replace(self.config, whitened=True)
+
+    def remove_whitening(self) -> None:
+        """Let nothing follow the final norm, as before `set_whitening`."""
+        self.whitening = nn.Identity()
+        self.config = replace(self.config, whitened=False)
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
         """Return means and spreads, each (bands, 1, 1): the model's for a sensor that it knows, else the sensor's.

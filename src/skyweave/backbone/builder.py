@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.band_encoder import added_kinds
@@ -57,6 +58,8 @@ def build_backbone(
         initialise_weights(backbone)
         if isinstance(backbone.patch_embed, SpectralTokenizer):
             backbone.patch_embed.scale_initial_kernel()
+        if isinstance(backbone.whitening, nn.Linear):
+            nn.init.eye_(backbone.whitening.weight)  # random features have nothing to be whitened by
     return backbone
 
 

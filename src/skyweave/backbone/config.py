@@ -27,6 +27,7 @@ class BackboneConfig:
         radar_pixel_contrast: likewise.
         kernel_scale: likewise.
         ground_sample_distance: how positions use it, see ``Positions``.
+        whitened: a learned whitening follows the final norm.
         band_kinds: kinds of bands that other packages add and these weights have columns for, with their number.
     """
 
@@ -41,6 +42,7 @@ class BackboneConfig:
     radar_pixel_contrast: float = 1.0
     kernel_scale: float = 1.0
     ground_sample_distance: GroundSampleDistanceMode = "embedded"
+    whitened: bool = False
     band_kinds: KindColumns = ()
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class BackboneConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, for card and fingerprint; fields that change nothing are left out."""
         values = asdict(self)
-        if not self.band_kinds:
-            del values["band_kinds"]
+        for name in ("band_kinds", "whitened"):
+            if not values[name]:
+                del values[name]
         return {key: value for key, value in values.items() if key not in CONDITIONING or value != 1.0}

@@ -11,7 +11,8 @@ class Features:
     """Features of a batch of images of one size.
 
     Attributes:
-        tokens: (batch, rows * columns, channels), the encoder's last output, normalised; zero where not valid.
+        tokens: (batch, rows * columns, channels), the encoder's last output, normalised and, where the weights have a
+            whitening, whitened; zero where not valid.
         valid: (batch, rows * columns) bool, False where a patch holds no valid pixel.
         grid: (rows, columns) of patches.
         levels: the outputs after a quarter, half, three quarters and all of the blocks, each

@@ -5,6 +5,7 @@ from .mixing import MixedBatches
 from .objectives.base import Objective, ObjectiveConfig
 from .pretrainer import Pretrainer
 from .weights import load_autoencoder, save_pretrained
+from .whitening import WhiteningConfig, fit_whitening
 
 __all__ = [
     "DecoderConfig",
@@ -15,6 +16,8 @@ __all__ = [
     "ObjectiveConfig",
     "PixelDecoder",
     "Pretrainer",
+    "WhiteningConfig",
+    "fit_whitening",
     "load_autoencoder",
     "save_pretrained",
 ]

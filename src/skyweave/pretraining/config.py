@@ -12,6 +12,7 @@ from skyweave.core.errors import ConfigError
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.pretraining.masking import MaskingConfig
 from skyweave.pretraining.objectives.base import ObjectiveConfig
+from skyweave.pretraining.whitening import WhiteningConfig
 from skyweave.training.optim import OptimiserConfig
 from skyweave.training.trainer import TrainerConfig
 
@@ -86,6 +87,7 @@ class PretrainConfig:
             step only, with n times as many, since every batch costs something of its own.
         source_weights: of sources inside their sensor, over the dataset's.
         loss_weights: by sensor name, default 1.
+        whitening: how features of the same ground are made alike at the end; None: not at all.
         trainer: where and how it runs.
         weights_dtype: storage type of the exported weights.
     """
@@ -102,6 +104,7 @@ class PretrainConfig:
     minimum_batch: int = 1
     source_weights: dict[str, float] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
+    whitening: WhiteningConfig | None = None
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
     weights_dtype: Literal["float32", "float16", "int8"] = "float32"

@@ -16,6 +16,7 @@ from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.pretrainer import Pretrainer
 from skyweave.pretraining.weights import save_pretrained
+from skyweave.pretraining.whitening import fit_whitening
 from skyweave.training.export import ExportWeights
 from skyweave.training.run_dir import WEIGHTS_FILE, prepare_run_dir
 from skyweave.training.trainer import fit
@@ -57,7 +58,10 @@ def pretrain(
         facts,
         asdict(config),
     )
-    export.write(fit(module, output, asdict(config), config.trainer, [export], resume, progress))
+    steps = fit(module, output, asdict(config), config.trainer, [export], resume, progress)
+    if config.whitening is not None:
+        fit_whitening(module.model.backbone, dataset, config.whitening)
+    export.write(steps)
     return weights
 
 
@@ -89,6 +93,7 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
 def _start_from(backbone: Backbone, start: str) -> None:
     """Give a backbone the weights of another of the same numbers; its sensors and their statistics stay its own."""
     other = load_backbone(start)
+    other.remove_whitening()  # fitted last, for the weights as they are then
     numbers, others = asdict(backbone.config), asdict(other.config)
     if differing := [f"{key} {others[key]!r}, not {numbers[key]!r}" for key in numbers if numbers[key] != others[key]]:
         raise WeightsError(f"start: {start} has {'; '.join(differing)}; give `backbone` the numbers of these weights")

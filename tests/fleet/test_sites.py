@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,14 @@ from skyweave.fleet.link import zenoh as zenoh_transport  # noqa: E402
 from skyweave.fleet.link.certificate_authority import create_keys  # noqa: E402
 from skyweave.fleet.link.clocks import wall_clock  # noqa: E402
 from skyweave.fleet.link.credentials import load_credentials  # noqa: E402
+from skyweave.fleet.link.envelope import HEADER_BYTES, SIGNATURE_BYTES  # noqa: E402
+from skyweave.fleet.link.heartbeat import (  # noqa: E402
+    MAX_SENT_TRACKS,
+    Heartbeat,
+    PeerReport,
+    SharedTrack,
+    encode_heartbeat,
+)
 from skyweave.fleet.link.router import run_router  # noqa: E402
 from skyweave.fleet.link.tiles import TileScheme  # noqa: E402
 from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, matches_pattern  # noqa: E402
@@ -25,7 +34,7 @@ from skyweave.fleet.link.zenoh import ZenohConfig  # noqa: E402
 from skyweave.fleet.node.fused_scene import peer_names  # noqa: E402
 from skyweave.fleet.node.node import Node  # noqa: E402
 from skyweave.fleet.node.options import NodeOptions  # noqa: E402
-from skyweave.fleet.plan import FleetPlan, largest_frame  # noqa: E402
+from skyweave.fleet.plan import LINK_BYTES, FleetPlan, largest_frame  # noqa: E402
 from skyweave.wire import WireGrid  # noqa: E402
 from waiting import until  # noqa: E402
 
@@ -144,6 +153,18 @@ def test_the_plan_is_what_tiles_give() -> None:
         counts.append(sum(any(matches_pattern(pattern, topic) for pattern in patterns) for topic in topics) - 1)
     assert np.mean(counts) == pytest.approx(plan.peers_received, rel=0.25)
     assert plan.peers_received > plan.peers_fused
+
+
+def test_the_plan_counts_heartbeats_as_they_are_sent() -> None:
+    """A full heartbeat of a node with three peers and many objects, but for a name or a category that is longer."""
+    now = 1_790_000_000 * 10**9
+    reports = tuple(PeerReport(4 * 10**9, now, now, 10**5, 10**7, 30) for _ in range(3))
+    tracks = (SharedTrack("UAV_1-k3.17", 2, now, now, 69_100_012, 533_400_012, -120, 330),) * MAX_SENT_TRACKS
+    categories = ("car", "truck", "person", "bicycle")
+    sent = len(encode_heartbeat(Heartbeat(1, 4 * 10**9, 3 * 10**9, 10**6, 32632, 0.5, categories, now, reports, tracks)))
+    every = FleetPlan(1e6, 4, 1e7, tile=None, heartbeat_interval=0.5)
+    planned = (every.sent_bits - replace(every, heartbeat_interval=1e12).sent_bits) * 0.5 / 8
+    assert planned == pytest.approx(sent + HEADER_BYTES + SIGNATURE_BYTES + LINK_BYTES, rel=0.05)
 
 
 def test_what_is_too_much_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,12 @@ from math import ceil, sqrt
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.envelope import HEADER_BYTES, SIGNATURE_BYTES
-from skyweave.fleet.link.heartbeat import MAX_REPORTS
+from skyweave.fleet.link.heartbeat import MAX_REPORTS, MAX_SENT_TRACKS
 from skyweave.fleet.link.zenoh_settings import MAX_SESSIONS
 
-HEARTBEAT_BYTES = 70  # without reports and envelope, for a few categories
+HEARTBEAT_BYTES = 70  # without reports, tracks and envelope, for a few categories
 REPORT_BYTES = 36  # of one peer in a heartbeat
+TRACKS_BYTES = 50 * MAX_SENT_TRACKS  # of the objects that a heartbeat names, at most
 LINK_BYTES = 75  # of Zenoh, TLS, TCP and IP, for each message that travels alone
 PROCESSOR_S = 0.0005  # of one core for each message that is received, Ed25519 included, measured on an x86-64 CPU
 TILES_AROUND = 9
@@ -150,7 +151,7 @@ class FleetPlan:
     def _sent_bits(self, peers: float) -> float:
         envelope = HEADER_BYTES + (SIGNATURE_BYTES if self.signed else 0)
         frame = self.frame_bytes + self._chunks * LINK_BYTES
-        heartbeat = HEARTBEAT_BYTES + envelope + min(peers, MAX_REPORTS) * REPORT_BYTES + LINK_BYTES
+        heartbeat = HEARTBEAT_BYTES + envelope + min(peers, MAX_REPORTS) * REPORT_BYTES + TRACKS_BYTES + LINK_BYTES
         return 8 * (frame / self.interval + heartbeat / self.heartbeat_interval)
 
 

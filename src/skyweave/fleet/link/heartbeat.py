@@ -12,6 +12,7 @@ from msgspec import Meta
 VERSION = 1
 MAX_REPORTS = 64
 MAX_TRACKS = 64
+MAX_SENT_TRACKS = 8  # by this software
 MAX_IDENTITY_LENGTH = 96  # of an object: a platform's name and a number
 MAX_CATEGORIES = 64
 MAX_CATEGORY_LENGTH = 64

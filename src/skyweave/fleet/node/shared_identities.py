@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.fleet.link.heartbeat import SharedTrack
+from skyweave.fleet.link.heartbeat import MAX_SENT_TRACKS, SharedTrack
 from skyweave.fleet.node.peer import Peer
 from skyweave.perception.results import Detections
 
 NS_PER_S = 10**9
 CM_PER_M = 100
 MAX_UNSEEN_S = 10.0  # for which a track keeps its name
-MAX_SHARED_TRACKS = 8  # a heartbeat: 50 bytes each
 MAX_SHARED_AGE_S = 3.0  # of a place that is compared
 MIN_GATE_M = 2.0  # between the places of one object by two nodes; of long objects half their length
 MAX_GATES_APART = 3.0  # by which a track may stray from the one that it has its name from
@@ -105,7 +104,7 @@ class SharedIdentities:
             chosen = [
                 track for track in self._tracks.values() if track.namer not in others and track.category in numbers
             ]
-            chosen = sorted(chosen, key=lambda track: track.sent)[:MAX_SHARED_TRACKS]
+            chosen = sorted(chosen, key=lambda track: track.sent)[:MAX_SENT_TRACKS]
             for track in chosen:
                 track.sent = self._heartbeats
             return tuple(_shared(track, numbers[track.category]) for track in chosen)

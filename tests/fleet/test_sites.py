@@ -161,7 +161,9 @@ def test_the_plan_counts_heartbeats_as_they_are_sent() -> None:
     reports = tuple(PeerReport(4 * 10**9, now, now, 10**5, 10**7, 30) for _ in range(3))
     tracks = (SharedTrack("UAV_1-k3.17", 2, now, now, 69_100_012, 533_400_012, -120, 330),) * MAX_SENT_TRACKS
     categories = ("car", "truck", "person", "bicycle")
-    sent = len(encode_heartbeat(Heartbeat(1, 4 * 10**9, 3 * 10**9, 10**6, 32632, 0.5, categories, now, reports, tracks)))
+    sent = len(
+        encode_heartbeat(Heartbeat(1, 4 * 10**9, 3 * 10**9, 10**6, 32632, 0.5, categories, now, reports, tracks))
+    )
     every = FleetPlan(1e6, 4, 1e7, tile=None, heartbeat_interval=0.5)
     planned = (every.sent_bits - replace(every, heartbeat_interval=1e12).sent_bits) * 0.5 / 8
     assert planned == pytest.approx(sent + HEADER_BYTES + SIGNATURE_BYTES + LINK_BYTES, rel=0.05)

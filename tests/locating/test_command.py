@@ -1,5 +1,6 @@
 """The one command, from a log, a list of images and boxes in files to tracks on the map."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from locating_flight import CRS, ORIGIN, Drone, FlightConfig, World, write_flight
 from PIL import Image
 
+from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
 from skyweave.cli.main import main
 from skyweave.core.geometry.geodesy import project_lon_lat, unproject_lon_lat
 from skyweave.locating.image_sequence import open_sequence
@@ -229,6 +231,37 @@ def test_images_of_a_folder_go_by_their_numbers(tmp_path: Path) -> None:
     for number in (10, 9, 2):
         Image.new("RGB", (4, 4)).save(tmp_path / f"f{number}.png")
     assert [name for *_, name in open_sequence(tmp_path).schedule()] == ["f2.png", "f9.png", "f10.png"]
+
+
+def test_photographs_are_of_the_times_and_places_that_they_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Straight down, what is in the middle of a photograph is where the photograph was taken."""
+    fastkml = pytest.importorskip("fastkml")
+    folder, latitudes = tmp_path / "photos", (46.5, 46.52, 46.54)
+    for number, latitude in enumerate(latitudes):  # names say another order than times
+        taken = {36867: f"2026:11:30 10:00:{7 * number:02}"}
+        xmp = xmp_of("drone-dji", DOWN | RELATIVE)
+        write_photo(folder / f"{9 - number}.jpg", latitude, xmp=xmp, camera=taken | {41989: 24})
+    line = {"boxes": [[28, 19, 32, 21]], "scores": [0.8], "categories": ["car"]}
+    boxes = tmp_path / "boxes.jsonl"
+    boxes.write_text("".join(json.dumps(line | {"frame": number}) + "\n" for number in range(3)))
+    command = ["locate", str(folder), "--telemetry", str(folder), "--detector", str(boxes)]
+    assert main([*command, "--formats", "geojson", "kml", "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert not [note for note in json.loads(capsys.readouterr().out)["notes"] if "first pose" in note]
+    features = json.loads((tmp_path / "out/tracks.geojson").read_text())["features"]
+    assert [feature["geometry"]["type"] for feature in features] == ["Point"] * 3
+    for feature, latitude in zip(features, latitudes, strict=True):
+        np.testing.assert_allclose(feature["geometry"]["coordinates"], [7.5, latitude], atol=2e-5)
+    document = fastkml.KML.parse(tmp_path / "out/tracks.kml", strict=False).features[0]
+    assert [place.geometry.geom_type for place in document.features] == ["Point", "Polygon"] * 3
+
+
+def test_objects_are_followed_however_slowly_images_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slow = dataclasses.replace(CONFIG, seconds=12.0, rate=0.4)
+    assert run(write_flight(Drone(slow, World(slow, 3), 1030), tmp_path), tmp_path / "out", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tracks"] >= 4 and report["points"] >= 2 * report["tracks"]
 
 
 @pytest.mark.parametrize(("start", "seconds"), [("2026-11-30T12:00:00.5+02:00", 36000.5), ("2026-11-30 10:00Z", 36000)])

@@ -1,6 +1,6 @@
 """Images in order of time: a video, a folder of images, or a list of frames whose images are elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import decode_upright, open_image
 from skyweave.core.images.image_names import natural_order
 from skyweave.core.images.video import Video
+from skyweave.telemetry.poses_over_time import NS_PER_S
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 DEFAULT_RATE = 10.0  # images a second, of a folder whose names say no times
@@ -100,22 +101,27 @@ class VideoSequence:
 
 
 class FolderSequence:
-    """A folder of images in the order of their names.
+    """A folder of images in the order of their names, or at times of their own.
 
     Args:
         path: of the folder.
         rate: images a second; None: ten.
+        times: nanoseconds by file, of photographs that state them.
 
     Raises:
         DataError: it holds no images.
     """
 
-    def __init__(self, path: Path, rate: float | None) -> None:
+    def __init__(self, path: Path, rate: float | None, times: Mapping[Path, int] | None = None) -> None:
         files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
         self.files = sorted(files, key=lambda file: natural_order(file.name))
+        if times:
+            self.files = sorted(times, key=times.__getitem__)
         if not self.files:
             raise DataError(f"{path} holds no images; give a folder with {', '.join(IMAGE_SUFFIXES)}")
-        self.rate = rate or DEFAULT_RATE
+        stamps = [times[file] for file in self.files] if times else []
+        self._seconds = [(stamp - stamps[0]) / NS_PER_S for stamp in stamps]
+        self._seconds = self._seconds or [number / (rate or DEFAULT_RATE) for number in range(len(self.files))]
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -124,7 +130,8 @@ class FolderSequence:
 
     def schedule(self) -> list[tuple[int, float, str]]:
         """Return number, seconds and name of each image."""
-        return [(frame, frame / self.rate, file.name) for frame, file in enumerate(self.files)]
+        named = zip(self._seconds, self.files, strict=True)
+        return [(frame, seconds, file.name) for frame, (seconds, file) in enumerate(named)]
 
     def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
         """Yield the images from a place in the schedule on.
@@ -181,19 +188,20 @@ class ListedSequence:
             yield TimedImage(frame, seconds, name, None)
 
 
-def open_sequence(path: Path, rate: float | None = None) -> ImageSequence:
+def open_sequence(path: Path, rate: float | None = None, times: Mapping[Path, int] | None = None) -> ImageSequence:
     """Open a video, a folder of images, or a list of frames.
 
     Args:
         path: of it.
         rate: images a second; None: all of a video.
+        times: nanoseconds by file, of a folder of photographs that state them.
 
     Raises:
         FileNotFoundError: nothing is there.
         DataError: it is none of these.
     """
     if path.is_dir():
-        return FolderSequence(path, rate)
+        return FolderSequence(path, rate, times)
     if path.suffix.lower() == ".csv":
         return ListedSequence(path)
     return VideoSequence(path, rate)

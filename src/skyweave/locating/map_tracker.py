@@ -7,7 +7,7 @@ their poses allow. Detections of high scores choose first, those of low scores o
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from skyweave.locating.object_classes import object_class
 CLOCK = CAMERA_ERRORS.index("clock")
 NUM_PLATFORM_ERRORS = NUM_CAMERA_ERRORS + NUM_BOX_ERRORS
 IMPOSSIBLE = 1e6  # cost of a pair that is none
+CONFIRM_S = 2.0  # within which the detections that a track needs must be possible
+MIN_IMAGES_UNSEEN = 3  # that a track outlives, however slowly they come
+MIN_IMAGES_TENTATIVE = 1.5  # likewise before it counts: the next image, if it comes in time
 CLASS_LOG_STD = 0.4  # by which the logarithms of the lengths of two classes that are confused differ
 
 
@@ -30,7 +33,7 @@ class MapTrackerConfig:
         gate: squared Mahalanobis distance up to which a detection may continue a track; 13.8 leaves one in a thousand.
         start_score: lowest score of a detection that starts a track.
         continue_score: lowest score of a detection that continues one.
-        confirm: detections within the first second after which a track counts.
+        confirm: detections after which a track counts.
         max_gap: seconds for which a track lives without a detection.
         max_tentative_gap: seconds likewise before it counts.
         box_memory: seconds in which the persistent error of boxes is forgotten.
@@ -45,6 +48,19 @@ class MapTrackerConfig:
     max_tentative_gap: float = 0.5
     box_memory: float = 2.0
     drift_time: float = 600.0
+
+    def at_interval(self, seconds: float) -> "MapTrackerConfig":
+        """Return options with which objects are followed through images that come slowly, such as photographs.
+
+        Args:
+            seconds: between images.
+        """
+        return replace(
+            self,
+            confirm=int(np.clip(CONFIRM_S / max(seconds, 1e-3), 1, self.confirm)),
+            max_gap=max(self.max_gap, MIN_IMAGES_UNSEEN * seconds),
+            max_tentative_gap=max(self.max_tentative_gap, MIN_IMAGES_TENTATIVE * seconds),
+        )
 
 
 @dataclass(frozen=True)

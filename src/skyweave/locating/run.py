@@ -31,11 +31,13 @@ from skyweave.telemetry.flight_ground import (
     read_flight_ground,
 )
 from skyweave.telemetry.flight_place import check_one_place, check_place_of_images
+from skyweave.telemetry.formats.photographs import photograph_times
 from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
+FIRST_IMAGE_NOTE = "the first image is taken to be of the first pose; give the UTC time of the first image with --start"
 OUTPUT_NAMES = ("tracks", "boxes-", "counts.csv", "report.html", "annotated")  # beginnings of names of what is written
 
 
@@ -72,6 +74,15 @@ class LocateRequest:
     formats: Sequence[str] = DEFAULT_FORMATS
     count_shapes: Path | None = None
     resume: bool = False
+
+    def stated_times(self, path: Path) -> dict[Path, int] | None:
+        """Return the times of photographs that are their own log, nanoseconds by file; None of other images.
+
+        Args:
+            path: of images.
+        """
+        logs = [log.resolve() for log in self.telemetry]
+        return photograph_times(path) if path.is_dir() and path.resolve() in logs else None
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     _check_inputs(request, folder)
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
-    sequences = [open_sequence(path, request.rate) for path in request.images]
+    sequences = [open_sequence(path, request.rate, request.stated_times(path)) for path in request.images]
     logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
     _check_places(logs, request.images)
     clock = _common_clock(logs, request)
@@ -211,7 +222,7 @@ def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest) -> _Clo
     if len(logs) > 1 and not has_utc:
         logs[[log.knows("utc") for log in logs].index(False)].require("utc")
     first, starts, notes = [], [], []
-    for log in logs:
+    for log, images, log_path in zip(logs, request.images, request.telemetry, strict=True):
         epoch = int(log.epoch or 0) if has_utc else 0
         starts.append(epoch)
         if log.clock == "video":
@@ -220,10 +231,7 @@ def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest) -> _Clo
             first.append(parse_utc(request.completion.start) - epoch)
         else:
             first.append(int(log.times[0]))
-            notes.append(
-                f"{log.source}: the first image is taken to be of the first pose; give the UTC time of the first image "
-                "with --start"
-            )
+            notes += [] if log_path.is_dir() and images == log_path else [f"{log.source}: {FIRST_IMAGE_NOTE}"]
     return _Clock(first, starts, has_utc, notes)
 
 

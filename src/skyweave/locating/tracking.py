@@ -142,7 +142,7 @@ def _track(
 ) -> tuple[list[MapTrack], dict[tuple[int, int], LocatedDetections]]:
     raised = raise_ground(ground, calibration.elevation * config.errors.elevation)
     covariance = tracker_covariance(calibration, len(streams))
-    tracker = MapTracker(len(streams), config.tracker, covariance)
+    tracker = MapTracker(len(streams), config.tracker.at_interval(max(map(_interval, streams))), covariance)
     samples = [_samples(stream, calibration.means[number]) for number, stream in enumerate(streams)]
     order = sorted(
         (stream.start + image.time, number, row)
@@ -163,6 +163,12 @@ def _track(
         if progress is not None:
             progress("tracking", done + 1, len(order))
     return tracker.finish(), located
+
+
+def _interval(stream: CameraStream) -> float:
+    """Return the seconds between two images of a camera, in the median; 0 of one image."""
+    steps = np.diff([image.time for image in stream.images])
+    return float(np.median(steps)) / NS_PER_S if len(steps) else 0.0
 
 
 def _samples(stream: CameraStream, correction: np.ndarray) -> list[CameraSample | None]:

@@ -52,8 +52,8 @@ def _add_track(document: ElementTree.Element, table: TrackTable, output: TrackOu
         for longitude, latitude in table.lon_lat:
             ElementTree.SubElement(track, f"{{{GOOGLE}}}coord").text = f"{longitude:.8f} {latitude:.8f} 0"
     else:  # tracks need times of the world
-        line = _child(place, "LineString")
-        _child(line, "coordinates", _coordinates(table.lon_lat))
+        shape = _child(place, "LineString" if len(table) > 1 else "Point")
+        _child(shape, "coordinates", _coordinates(table.lon_lat))
     ellipse = _child(document, "Placemark")
     _child(ellipse, "name", f"{table.category} {table.number}: 90 %")
     ring = _child(_child(_child(ellipse, "Polygon"), "outerBoundaryIs"), "LinearRing")

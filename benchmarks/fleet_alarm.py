@@ -33,7 +33,7 @@ from skyweave.fleet.supervisor.supervisor import Supervisor
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
-from headless import Browser
+Browser: Any = importlib.import_module("headless").Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOOK_S = 0.03  # between two looks at the page

@@ -117,7 +117,7 @@ TRIED_ELSEWHERE = {
     "tiles": "downstream/labels/test_dataset.py",
 }
 # Their commands are run by the tests beside what they are about, and by data/test_foreign_commands.py.
-OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg")
+OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg", "exiftool")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
     "--count", "--offset", "--opset", "--ray", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers",

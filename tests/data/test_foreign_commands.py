@@ -13,15 +13,18 @@ import av
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
+from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
 from skyweave.core.errors import DataError
 from skyweave.core.images.video import Video
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
+from skyweave.telemetry.image_metadata import read_metadata
 
 RGB = get_sensor("rgb")
 COLOURS = np.random.default_rng(0).integers(20, 230, (3, 64, 80)).astype(np.uint8)
@@ -118,3 +121,22 @@ def test_times_for_a_stream(tmp_path: Path, codec: str, rate: int) -> None:
     follow(str(caught.value), tmp_path)
     video = Video(tmp_path / "a flight.mp4")
     assert video.size == (48, 64) and abs(video.image_at(2 / rate)[0].mean() - 40) < 8
+
+
+def test_copies_of_8_bits_keep_what_photographs_say(tmp_path: Path) -> None:
+    write_photo(tmp_path / "eight.jpg", xmp=xmp_of("drone-dji", {**DOWN, **RELATIVE}))
+    with Image.open(tmp_path / "eight.jpg") as eight:
+        exif, xmp = Image.Exif(), eight.info["xmp"]
+        exif.load(eight.info["exif"])
+    values = np.linspace(28_000, 32_000, 40 * 60).round().astype(np.uint16).reshape(40, 60)
+    exif[700] = xmp
+    Image.fromarray(values).save(tmp_path / "deep.tif", exif=exif.tobytes())
+    with pytest.raises(DataError) as caught:
+        read_metadata(tmp_path / "deep.tif")
+    _, _, _, copy, _, tags, _ = str(caught.value).split("`")
+    follow(f"`{copy}`", tmp_path, ("LOW HIGH", "28000 32000"))
+    follow(f"`{tags}`", tmp_path)
+    metadata = read_metadata(tmp_path / "deep_8bit.tif")
+    assert metadata.latitude == pytest.approx(46.5) and metadata.relative_altitude == 60 and metadata.attitude
+    with Image.open(tmp_path / "deep_8bit.tif") as image:
+        np.testing.assert_allclose(np.asarray(image), (values - 28_000.0) / 4000 * 255, atol=0.51)

@@ -129,3 +129,13 @@ def test_an_item_of_several_scenes_is_from_the_first_date_to_the_last(tmp_path) 
 def test_another_way_to_combine_is_refused() -> None:
     with pytest.raises(ConfigError, match="choose one of mean, median, concatenate"):
         EmbeddingConfig(combine="sum")
+
+
+def test_one_scene_that_is_given_twice_is_refused(tmp_path, backbone) -> None:
+    scene = write(tmp_path / "a.tif", 0)
+    (tmp_path / "b.tif").hardlink_to(scene)
+    (tmp_path / "c.tif").symlink_to(scene)
+    for other in (scene, tmp_path / "b.tif", tmp_path / "c.tif", f"{tmp_path}/./a.tif"):
+        with pytest.raises(ConfigError, match=r"is scene 1 and scene 2: one file that would count twice"):
+            embed([scene, other], tmp_path / "out.tif", backbone)
+    assert not (tmp_path / "out.tif").exists()

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from locating_flight import CRS, ORIGIN, Drone, FlightConfig, World, write_flight
@@ -262,6 +264,26 @@ def test_objects_are_followed_however_slowly_images_come(tmp_path: Path, capsys:
     assert run(write_flight(Drone(slow, World(slow, 3), 1030), tmp_path), tmp_path / "out", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["tracks"] >= 4 and report["points"] >= 2 * report["tracks"]
+
+
+def test_images_of_a_video_have_their_own_times(tmp_path: Path) -> None:
+    """Phones and drones drop images: the number of an image times a rate is not when it was taken."""
+    path, times = tmp_path / "a.mp4", [0, 1, 2, 3, 14, 15, 16, 29]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 10)
+        for number, ticks in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = ticks, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    sequence = open_sequence(path)
+    assert [seconds for _, seconds, _ in sequence.schedule()] == pytest.approx([ticks / 10 for ticks in times])
+    for image in sequence.images(0, True):
+        assert image.pixels is not None and image.pixels.mean() == pytest.approx(20 * image.frame, abs=4)
+    seconds = [image.seconds for image in sequence.images(0, False)]
+    assert seconds == [image.seconds for image in sequence.images(0, True)]
 
 
 @pytest.mark.parametrize(("start", "seconds"), [("2026-11-30T12:00:00.5+02:00", 36000.5), ("2026-11-30 10:00Z", 36000)])

@@ -314,3 +314,12 @@ def test_pixels_lie_where_plain_trigonometry_says(
             continue  # too flat to be mapped
         expected = np.array([east, north]) + height / -ray[2] * ray[:2]
         assert found == pytest.approx(expected, abs=0.02), (u, v)
+
+
+def test_heights_that_nothing_in_the_air_has_are_none(tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "p" / "a.jpg", xmp=xmp_of("drone-dji", {**DOWN, "RelativeAltitude": 60_000.0}))
+    metadata = read_metadata(photo)
+    assert metadata.relative_altitude is None and metadata.altitude == 500
+    assert metadata.notes == ("height above the take-off: beyond 40000 m, and so unknown",)
+    with pytest.raises(DataError, match=r"height above ground 60000 must be metres from 2 to 40000"):
+        flight_of(tmp_path / "p", height=60_000.0)

@@ -106,7 +106,7 @@ def test_cells_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
     assert poses.seconds.tolist() == [0, 0.5, 1, 2, 3]
     assert np.isfinite(poses.places).all(1).tolist() == [True, False, False, False, False]
     assert np.isfinite(poses.heights["takeoff"].values).tolist() == [True, False, False, True, True]
-    assert len(poses.notes) == 2
+    assert len(poses.notes) == 3
 
 
 def test_the_antimeridian_is_one_flight(tmp_path: Path) -> None:
@@ -238,3 +238,17 @@ def test_rows_that_share_seconds_are_spread_and_those_of_a_minute_refused(tmp_pa
 def test_milliseconds_since_boot_and_of_the_week_are_no_date(tmp_path: Path) -> None:
     rows = "".join(f"{400_000_000 + 200 * k},48.0,11.0\n" for k in range(4))
     assert read(tmp_path, "timestamp(ms),lat,lon\n" + rows).clock == "video"
+
+
+def test_heights_that_nothing_in_the_air_has_are_no_heights(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    row = "{},48,11,-90,0,{}"
+    header = "time(s),latitude,longitude,gimbal_pitch,gimbal_heading,rel_alt"
+    path.write_text("\n".join([header, *(row.format(k, 60_000 + k) for k in range(3))]))
+    poses = read_telemetry(path)
+    with pytest.raises(DataError, match=r"none of its heights is one in metres, such as 60000.*--height"):
+        poses.require("height")
+    path.write_text("\n".join([header, row.format(0, 60), row.format(1, 1e6), row.format(2, 61)]))
+    poses = read_telemetry(path)
+    assert np.isnan(poses.heights["takeoff"].values).tolist() == [False, True, False]
+    assert any("1 of 3 heights (takeoff) are beyond 40000 m" in note for note in poses.notes)

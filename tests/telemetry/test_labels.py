@@ -200,3 +200,12 @@ def test_marks_are_read_away_and_frames_from_zero_refused(tmp_path: Path) -> Non
         assert labels(tmp_path, name, "\ufeff" + text).by_number.keys() == labels(tmp_path, name, text).by_number.keys()
     with pytest.raises(DataError, match="line 1 is no row of MOT: its frames count from 1; add 1"):
         labels(tmp_path, "gt.txt", "0,4,10,20,30,40,1,3,0.9\n" + MOT)
+
+
+def test_exchanged_lengths_and_degrees_in_kitti_do_not_pass(tmp_path: Path) -> None:
+    row = "0 7 Car 0 0 0 10 20 40 60 1.5 {} 2.0 1.6 20.0 {}\n"
+    notes = labels(tmp_path, "0.txt", row.format("3.9 1.6", 0.5)).notes
+    assert notes == ["0.txt: 1 of 1 vehicles are wider than long: KITTI's order is height, width, length"]
+    assert not labels(tmp_path, "0.txt", row.format("1.6 3.9", -10)).notes
+    with pytest.raises(DataError, match="rotation_y 90 must be radians"):
+        labels(tmp_path, "0.txt", row.format("1.6 3.9", 90))

@@ -139,3 +139,14 @@ def test_bytes_that_are_no_packets_cost_only_themselves(tmp_path: Path) -> None:
         path.write_bytes(garbage)
         with pytest.raises(DataError, match="no MAVLink packets"):
             read_telemetry(path)
+
+
+def test_a_gimbal_of_older_senders_does_not_look_north_forever(tmp_path: Path) -> None:
+    """They know no ``yaw_absolute``, which then is 0 throughout."""
+
+    def old(k: int) -> Any:
+        return mavlink.MAVLink_mount_orientation_message(k * 100, 0.0, -30.0, 45.0, 0.0)
+
+    poses = read_telemetry(written(tmp_path / "a.tlog", position, attitude, old))
+    angles = np.degrees(camera_angles(rotation_from_quaternion(poses.enu_from_camera[20])))
+    assert angles == pytest.approx([-45, 30, 0], abs=0.1)  # 135 clockwise from north

@@ -10,7 +10,7 @@ import pytest
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
-from skyweave.telemetry import read_telemetry
+from skyweave.telemetry import ReadOptions, read_telemetry
 from skyweave.telemetry.formats.klv import checksum_holds, imapb, klv_checksum, parse_local_set, read_tag, signed
 from skyweave.telemetry.formats.misb import UAS_KEY
 
@@ -162,3 +162,46 @@ def test_garbage_never_crashes(tmp_path: Path) -> None:
     assert read_tag(b"\x81\x34", 0) == (180, 2)
     with pytest.raises(DataError, match="cut off"):
         read_tag(b"\xff\xff", 0)
+
+
+def misb_file(path: Path, *sets: bytes) -> Path:
+    path.write_bytes(b"".join(sets))
+    return path
+
+
+def test_sets_of_two_platforms_are_never_mixed(tmp_path: Path) -> None:
+    sets = [
+        uas_set(START_US + k * 10**5, t10=name, t13=scaled_signed(48 + k % 2, 90, 4))
+        for k, name in enumerate([b"A", b"B"] * 3)
+    ]
+    path = misb_file(tmp_path / "two.klv", *sets)
+    with pytest.raises(DataError, match="several platforms, A, B; choose with --system"):
+        read_telemetry(path)
+    poses = read_telemetry(path, options=ReadOptions(platform="B"))
+    assert poses.platform == "B" and poses.places[:, 0] == pytest.approx(49)
+    with pytest.raises(DataError, match="no platform 'C'; it has A, B"):
+        read_telemetry(path, options=ReadOptions(platform="C"))
+
+
+def test_stamps_in_milliseconds_are_no_utc(tmp_path: Path) -> None:
+    path = misb_file(tmp_path / "a.klv", *[uas_set(START_US // 1000 + k * 100) for k in range(4)])
+    poses = read_telemetry(path)
+    assert poses.clock == "boot" and not poses.knows("utc")
+
+
+def test_a_camera_that_looks_elsewhere_than_the_stated_middle_is_noted(tmp_path: Path) -> None:
+    distance = 2000 / np.tan(np.radians(30))  # 2000 m above the ground, 30 degrees down, 135 clockwise from north
+    latitude = 48 + distance * np.cos(np.radians(135)) / 111_320
+    longitude = 11 + distance * np.sin(np.radians(135)) / 111_320 / np.cos(np.radians(48))
+    stated: dict[str, bytes | None] = {
+        "t15": scaled(2500, -900, 19_000, 2), "t25": scaled(500, -900, 19_000, 2),
+        "t23": scaled_signed(latitude, 90, 4), "t24": scaled_signed(longitude, 180, 4),
+    }  # fmt: skip
+    for changes, noted in (
+        ({}, False),
+        ({"t18": scaled(225, 0, 360, 4)}, True),
+        ({"t19": scaled_signed(-60, 180, 4)}, True),
+    ):
+        sets = [uas_set(START_US + k * 10**5, **(stated | changes)) for k in range(3)]
+        poses = read_telemetry(misb_file(tmp_path / "a.klv", *sets))
+        assert any("the middle of the image lies, in 3 of 3 sets" in note for note in poses.notes) == noted

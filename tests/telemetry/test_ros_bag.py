@@ -262,3 +262,122 @@ def test_a_bag_with_other_definitions_or_no_times_is_an_error_of_data(tmp_path: 
     for name, logged in (("late", 2**63), ("later", 2**64 - 1)):
         with pytest.raises(DataError, match="is no time"):
             read_telemetry(bag(tmp_path / name, ("/fix", logged, m.fix(0))))
+
+
+def moved(message: Any, east: float, north: float) -> Any:
+    """A fix, or the position of odometry, metres away."""
+    if hasattr(message, "latitude"):
+        message.longitude += east / (111_320 * np.cos(np.radians(48)))
+        message.latitude += north / 111_195
+    else:
+        message.pose.pose.position.x, message.pose.pose.position.y = east, north
+    return message
+
+
+def way(m: Messages, odometry: Any, topic: str = "/odom") -> list[tuple[str, int, Any]]:
+    """Ten seconds of fixes that go east, then north, and odometry of the same way."""
+    rows = []
+    for k in range(20):
+        time, east, north = START_NS + k * 5 * 10**8, 5.0 * min(k, 10), 5.0 * max(k - 10, 0)
+        rows += [("/fix", time, moved(m.fix(time), east, north))]
+        rows += [(topic, time, odometry(m.odometry(time), east, north))]
+    return rows
+
+
+def test_fixes_of_two_vehicles_are_never_mixed(tmp_path: Path) -> None:
+    m = Messages()
+    times = [START_NS + k * 10**8 for k in range(6)]
+    rows = [(f"/uav{k}/fix", time, moved(m.fix(time), 300.0 * k, 0)) for time in times for k in (0, 1)]
+    path = bag(tmp_path / "two", *rows)
+    with pytest.raises(DataError, match=r"several vehicles, 301 m apart \(/uav0/fix, /uav1/fix\).*--system"):
+        read_telemetry(path)
+    assert read_telemetry(path, options=ReadOptions(platform="uav0")).places[:, 1] == pytest.approx(11.0)
+    rows = [("/left", time, m.fix(time)) for time in times] + [("/right", times[0], moved(m.fix(times[0]), 1.0, 0))]
+    poses = read_telemetry(bag(tmp_path / "antennas", *rows))
+    assert any("/left is used" in note for note in poses.notes) and len(poses) == 6
+
+
+def test_odometry_that_begins_anywhere_is_turned_to_north_by_the_fixes(tmp_path: Path) -> None:
+    m = Messages()
+
+    def from_start(message: Any, east: float, north: float) -> Any:
+        """Odometry that begins with a heading of 0 while the vehicle looks north."""
+        message.pose.pose.orientation = m.quaternion(1, 0, 0, 1e-9)
+        return moved(message, north, -east)
+
+    poses = read_telemetry(bag(tmp_path / "a", *way(m, from_start)))
+    forward = rotation_from_quaternion(poses.enu_from_body[5])[:, 0]
+    assert forward == pytest.approx([0, 1, 0], abs=0.02)
+    assert any("turned by 90 degrees" in note for note in poses.notes)
+    poses = read_telemetry(bag(tmp_path / "b", *way(m, moved)))  # as REP 103 asks
+    assert rotation_from_quaternion(poses.enu_from_body[5])[:, 0] == pytest.approx([0, 1, 0], abs=0.02)
+    assert not any("turned" in note for note in poses.notes)
+    with pytest.raises(DataError, match="counts north and east"):
+        read_telemetry(bag(tmp_path / "c", *way(m, lambda message, east, north: moved(message, north, east))))
+    poses = read_telemetry(
+        bag(tmp_path / "d", *[(t, time, m.fix(time) if t == "/fix" else x) for t, time, x in way(m, moved)])
+    )
+    assert any("taken to point east" in note for note in poses.notes)
+
+
+def test_poses_that_are_wanted_or_hold_no_orientation_are_not_the_vehicles(tmp_path: Path) -> None:
+    m = Messages()
+
+    def without(time: int, *quaternion: float) -> Any:
+        message = m.odometry(time)
+        message.pose.pose.orientation = m.quaternion(*quaternion)
+        return message
+
+    rows = []
+    for k in range(4):
+        time = START_NS + k * 10**8
+        rows += [
+            ("/odometry/gps", time, without(time, 1, 0, 0, 0)),
+            ("/setpoint/odom", time, without(time, 0, 0, 0, 1)),
+        ]
+        rows += [("/a/odom", time, m.odometry(time)), ("/zero", time, without(time, 0, 0, 0, 0))]
+        rows += [("/vio", time, without(time, HALF, 0, 0, HALF))]
+    poses = read_telemetry(bag(tmp_path / "x", *rows))
+    assert rotation_from_quaternion(poses.enu_from_body[2])[:, 0] == pytest.approx([0, 1, 0], abs=1e-6)
+    assert any("/a/odom is taken" in note and "/vio" in note and "setpoint" not in note for note in poses.notes)
+
+
+def imu(m: Messages, time: int, quaternion: Any) -> Any:
+    vector, covariance = m.new("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0), np.zeros(9)
+    return m.new(
+        "sensor_msgs/msg/Imu", header=m.header(time, "imu"), orientation=quaternion, orientation_covariance=covariance,
+        angular_velocity=vector, angular_velocity_covariance=covariance, linear_acceleration=vector,
+        linear_acceleration_covariance=covariance,
+    )  # fmt: skip
+
+
+def test_an_imu_that_is_mounted_upside_down_does_not_turn_the_vehicle(tmp_path: Path) -> None:
+    m = Messages()
+    upside_down = np.array([0.0, 1.0, 0.0, 0.0])  # about the x axis
+    rows = [("/tf_static", START_NS, m.transform(START_NS, "base_link", "imu", upside_down))]
+    times = [START_NS + k * 10**8 for k in range(4)]
+    north = m.quaternion(0, HALF, HALF, 0)  # of the IMU while its body looks north, upright
+    rows += [("/imu", time, imu(m, time, north)) for time in times]
+    poses = read_telemetry(bag(tmp_path / "x", *rows, ("/fix", START_NS, m.fix(START_NS))))
+    body = rotation_from_quaternion(poses.enu_from_body[2])
+    assert body[:, 0] == pytest.approx([0, 1, 0], abs=1e-6) and body[:, 2] == pytest.approx([0, 0, -1], abs=1e-6)
+    unset = [("/imu", time, imu(m, time, m.quaternion(1, 0, 0, 0))) for time in times]
+    assert not read_telemetry(bag(tmp_path / "y", *unset, ("/fix", START_NS, m.fix(START_NS)))).knows("heading")
+
+
+def test_a_frame_of_two_parents_keeps_the_first_and_a_zoom_is_noted(tmp_path: Path) -> None:
+    m = Messages()
+    rows: list[tuple[str, int, Any]] = [
+        ("/tf_static", START_NS, m.transform(START_NS, "base_link", "camera_optical", OPTICAL))
+    ]
+    for k in range(5):
+        time = START_NS + k * 10**8
+        rows.append(("/tf", time, m.transform(time, "map", "base_link", np.array([HALF, 0, 0, HALF]))))
+        rows.append(("/tf", time + 5 * 10**7, m.transform(time, "odom", "base_link", np.array([1.0, 0, 0, 0]))))
+        info = m.info(time)
+        info.k = info.k * (1 + k)
+        rows.append(("/info", time, info))
+    poses = read_telemetry(bag(tmp_path / "x", *rows), options=ReadOptions(origin=(48.0, 11.0, 500.0)))
+    angles = [camera_angles(rotation_from_quaternion(q))[0] for q in poses.enu_from_camera]
+    assert np.degrees(angles) == pytest.approx(90, abs=0.01)
+    assert any("CameraInfo of camera_optical changes" in note for note in poses.notes)

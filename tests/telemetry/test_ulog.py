@@ -123,3 +123,25 @@ def test_damage_is_an_error_or_less_data_and_never_a_crash(tmp_path: Path) -> No
         except DataError:
             continue
         assert not np.isinf(poses.places).any()
+
+
+def test_clocks_before_a_fix_and_other_instances_are_not_believed(tmp_path: Path) -> None:
+    fields = [("Q", "time_utc_usec"), ("B", "fix_type"), ("d", "latitude_deg"), ("d", "longitude_deg")]
+    start = 315_964_800_000_000  # 6 January 1980, where the time of GPS begins
+    rows = [(t, start + t if k < 15 else UTC_US + t, 3, 48.0, 11.0) for k, t in enumerate(STAMPS)]
+    assert read_telemetry(written(tmp_path / "a.ulg", sensor_gps=(fields, rows))).epoch == UTC_US * 1000
+    rows = [(t, start + t, 3, 48.0, 11.0) for t in STAMPS]
+    assert read_telemetry(written(tmp_path / "b.ulg", sensor_gps=(fields, rows))).epoch is None
+    content = ulog(
+        {
+            "vehicle_attitude": (ATTITUDE, [(t, 1, 0, 0, 0) for t in STAMPS]),
+            **dict([("vehicle_attitud2", FLIGHT["vehicle_attitude"])]),
+        }
+    )
+    content = content.replace(
+        b"\x00\x00\x00vehicle_attitude", b"\x01\x00\x00vehicle_attitude", 1
+    )  # the second instance
+    content = content.replace(b"vehicle_attitud2", b"vehicle_attitude")
+    (tmp_path / "c.ulg").write_bytes(content)
+    body = rotation_from_quaternion(read_telemetry(tmp_path / "c.ulg").enu_from_body[5])
+    assert body[:, 0] == pytest.approx([1, 0, 0], abs=1e-3)  # the first instance's: a quarter turn from north is east

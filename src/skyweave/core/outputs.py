@@ -49,6 +49,19 @@ def _check_not_read(name: str, path: Path, read: Iterable[str | Path]) -> None:
             raise ConfigError(f"{name} {path} would overwrite {source}, which is read; choose another name for it")
 
 
+def is_same_file(first: str | Path, second: str | Path) -> bool:
+    """Return whether two paths lead to one file or folder: the same name, or links of any kind.
+
+    Args:
+        first: path, or the name of a raster that is no file.
+        second: likewise.
+    """
+    try:
+        return str(first) == str(second) or os.path.samefile(first, second)
+    except (OSError, ValueError):  # no files, but names of GDAL's
+        return False
+
+
 def check_output_folder(name: str, folder: str | Path) -> None:
     """Refuse a folder to write into that is a file, or in which nothing can be written.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.json_text import parse_json
 from skyweave.core.observation import Observation
+from skyweave.core.outputs import is_same_file
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.raster import open_image
 from skyweave.data.raster_files import is_unreadable, list_dataset_files
@@ -168,11 +170,12 @@ def open_scene(
         readings: arguments of `open_image`, of each scene: its unit at least.
 
     Raises:
-        ConfigError: the part lies outside the scene, or needs a place that the scene does not have.
+        ConfigError: the part lies outside the scene, or needs a place that the scene does not have; one scene twice.
         FileNotFoundError: there is no such scene.
         DataError: GDAL cannot read a scene, or a declaration contradicts it; images of different grounds, or polygons
             that cannot be read.
     """
+    _refuse_repeated(scenes, sensors, readings)
     images = [
         open_image(scene, sensor, **reading) for scene, sensor, reading in zip(scenes, sensors, readings, strict=True)
     ]
@@ -184,6 +187,19 @@ def open_scene(
         polygons = _read_polygons(config.area, first)
         pixels = _intersection(pixels, _bounding_window(first, polygons), str(config.area), first)
     return SceneSource(tuple(map(str, scenes)), on_grid, cell, pixels, polygons)
+
+
+def _refuse_repeated(
+    scenes: Sequence[str | Path], sensors: Sequence[Sensor], readings: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse one scene that is given twice as the same thing: it would count twice, or never change."""
+    read = [(sensor.name, reading.get("bands")) for sensor, reading in zip(sensors, readings, strict=True)]
+    for first, second in combinations(range(len(scenes)), 2):
+        if read[first] == read[second] and is_same_file(scenes[first], scenes[second]):
+            raise ConfigError(
+                f"{scenes[second]} is scene {first + 1} and scene {second + 1}: one file that would count twice; "
+                "leave one of them out, or give the other scene"
+            )
 
 
 def _cut(affine: Sequence[float], row: int, column: int, cell: int = 1) -> AffineNumbers:

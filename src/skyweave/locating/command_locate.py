@@ -61,6 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="DIR",
         help="folder to write tracks.geojson and others into",
     )
+    parser.add_argument("--telemetry-format", metavar="NAME", help="of the logs (default: what each looks like)")
     parser.add_argument("--rate", type=float, metavar="HZ", help="images a second that are looked at (default: all)")
     parser.add_argument(
         "--formats",
@@ -183,7 +184,7 @@ def _request(args: argparse.Namespace) -> "LocateRequest":
     completion = LogCompletion(args.height, args.pitch, args.heading, args.fov, args.camera, args.start)
     return LocateRequest(
         args.images, args.telemetry, args.detector, detector, args.boxes_format, args.rate, completion, args.dem,
-        stated, config, args.formats, args.count_lines, args.resume,
+        stated, config, args.formats, args.count_lines, args.resume, args.telemetry_format,
     )  # fmt: skip
 
 

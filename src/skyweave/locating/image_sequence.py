@@ -11,7 +11,7 @@ from skyweave.core.csv_table import read_csv
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import decode_upright, open_image
 from skyweave.core.images.image_names import natural_order
-from skyweave.core.images.video import Video
+from skyweave.core.images.video import Video, read_times
 from skyweave.telemetry.poses_over_time import NS_PER_S
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -58,7 +58,7 @@ class ImageSequence(Protocol):
 
 
 class VideoSequence:
-    """A video, so many images a second of it.
+    """A video, so many images a second of it; their own times count, however uneven they are.
 
     Args:
         path: of the file.
@@ -66,15 +66,14 @@ class VideoSequence:
 
     Raises:
         FileNotFoundError: no such file.
-        DataError: it is no video, or does not say how long it is.
+        DataError: it is no video, or its images have no times.
     """
 
     def __init__(self, path: Path, rate: float | None) -> None:
         self.path, self._video = path, Video(path)
-        self.recorded_rate = _recorded_rate(path)
-        self._step = 1 if rate is None else max(round(self.recorded_rate / rate), 1)
-        if self._video.duration is None:
-            raise DataError(f"{path} does not say how long it is; copy it once with `ffmpeg -i ... -c copy out.mp4`")
+        self._seconds = read_times(path).tolist()
+        recorded = max(len(self._seconds) - 1, 1) / (self._seconds[-1] or 1.0)
+        self._step = 1 if rate is None else max(round(recorded / rate), 1)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -83,8 +82,7 @@ class VideoSequence:
 
     def schedule(self) -> list[tuple[int, float, str]]:
         """Return number, seconds and name of each image."""
-        count = max(int((self._video.duration or 0) * self.recorded_rate + 0.5), 1)
-        return [(frame, frame / self.recorded_rate, "") for frame in range(0, count, self._step)]
+        return [(frame, self._seconds[frame], "") for frame in range(0, len(self._seconds), self._step)]
 
     def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
         """Yield the images from a place in the schedule on.
@@ -94,9 +92,7 @@ class VideoSequence:
             with_pixels: decode them.
         """
         for frame, seconds, name in self.schedule()[start:]:
-            pixels = None
-            if with_pixels:
-                pixels, seconds = self._video.image_at(seconds + 0.5 / self.recorded_rate)
+            pixels = self._video.image_at(seconds)[0] if with_pixels else None
             yield TimedImage(frame, seconds, name, pixels)
 
 
@@ -205,16 +201,6 @@ def open_sequence(path: Path, rate: float | None = None, times: Mapping[Path, in
     if path.suffix.lower() == ".csv":
         return ListedSequence(path)
     return VideoSequence(path, rate)
-
-
-def _recorded_rate(path: Path) -> float:
-    import av
-
-    with av.open(str(path)) as container:
-        rate = container.streams.video[0].average_rate
-    if not rate:
-        raise DataError(f"{path} does not say how many images a second it has")
-    return float(rate)
 
 
 def _read_image(path: Path) -> np.ndarray:

@@ -59,6 +59,7 @@ class LocateRequest:
         formats: names in `TRACK_WRITERS`.
         count_shapes: GeoJSON of lines and areas over which tracks are counted.
         resume: take boxes that an earlier run has written.
+        telemetry_format: of the logs; None: what each looks like.
     """
 
     images: Sequence[Path]
@@ -74,6 +75,7 @@ class LocateRequest:
     formats: Sequence[str] = DEFAULT_FORMATS
     count_shapes: Path | None = None
     resume: bool = False
+    telemetry_format: str | None = None
 
     def stated_times(self, path: Path) -> dict[Path, int] | None:
         """Return the times of photographs that are their own log, nanoseconds by file; None of other images.
@@ -135,7 +137,9 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
     sequences = [open_sequence(path, request.rate, request.stated_times(path)) for path in request.images]
-    logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
+    logs = [
+        complete_log(read_telemetry(path, request.telemetry_format), request.completion) for path in request.telemetry
+    ]
     _check_places(logs, request.images)
     clock = _common_clock(logs, request)
     crs = flight_crs(logs[0])

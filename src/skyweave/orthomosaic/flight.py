@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat
+from skyweave.core.geometry.geodesy import MAX_HEIGHT_M, central_lon_lat, distances_lon_lat
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.core.images.image_names import natural_order
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M, resolve_altitudes
@@ -165,8 +165,8 @@ def drop_photos(flight: Flight, reasons: dict[str, str]) -> Flight:
 
 def _check_height(height: float | None) -> None:
     """Refuse a height above the ground at which no map is flown."""
-    if height is not None and not (np.isfinite(height) and height >= MIN_HEIGHT_M):
-        raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
+    if height is not None and not MIN_HEIGHT_M <= height <= MAX_HEIGHT_M:
+        raise DataError(f"height above ground {height:g} must be metres from {MIN_HEIGHT_M:g} to {MAX_HEIGHT_M:g}")
 
 
 def _names_by_file(images: dict[str, Path], poses: Poses) -> dict[str, list[str]]:

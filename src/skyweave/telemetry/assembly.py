@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.geodesy import MAX_HEIGHT_M
 from skyweave.telemetry.angles import body_orientations, camera_orientations
 from skyweave.telemetry.interpolation import interpolate_poses
 from skyweave.telemetry.poses_over_time import HeightDatum, Heights, MissingTopic, PosesOverTime
@@ -22,7 +23,6 @@ GIMBAL_HEADING_STD = 3.0  # degrees
 BODY_TILT_STD = 2.0  # degrees
 BODY_HEADING_STD = 5.0  # degrees, of a compass on board
 MAX_ANGLE = 720.0  # degrees; beyond it a number is no angle
-MAX_HEIGHT_M = 100_000.0
 STD_COLUMNS: tuple[Column, ...] = ("horizontal_std", "vertical_std", "heading_std", "tilt_std")
 MAX_STD = 1e4  # metres or degrees; receivers without a fix write larger ones
 UNKNOWN_STD = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9)  # by which receivers say that they do not know
@@ -43,14 +43,15 @@ def assemble_poses(samples: LogSamples) -> PosesOverTime:
     samples = samples.in_time_order()
     places, notes = _places(samples)
     samples, unknown = _without_unknown_std(samples)
-    notes += unknown
+    heights, beyond = _heights(samples)
+    notes += unknown + beyond
     camera, body, covariance = _orientations(samples)
     poses = PosesOverTime(
         source=samples.source,
         times=samples.times,
         clock=samples.clock,
         places=places,
-        heights=_heights(samples),
+        heights=heights,
         enu_from_camera=camera,
         enu_from_body=body,
         covariance=covariance,
@@ -93,14 +94,22 @@ def _without_unknown_std(samples: LogSamples) -> tuple[LogSamples, list[str]]:
     return replace(samples, columns={**samples.columns, **columns}), [note]
 
 
-def _heights(samples: LogSamples) -> dict[HeightDatum, Heights]:
+def _heights(samples: LogSamples) -> tuple[dict[HeightDatum, Heights], list[str]]:
+    """Heights by datum, and a note on those that nothing in the air has."""
     heights: dict[HeightDatum, Heights] = {}
+    notes = []
     for datum, values in samples.heights.items():
-        bounded = np.where(np.abs(values) <= MAX_HEIGHT_M, values, np.nan)
+        bounded = _bounded(values, MAX_HEIGHT_M)
+        beyond = np.isfinite(values) & np.isnan(bounded)
+        if beyond.any():
+            notes.append(
+                f"{beyond.sum()} of {len(values)} heights ({datum.replace('_', ' ')}) are beyond {MAX_HEIGHT_M:g} m, "
+                f"such as {values[beyond][0]:g}, and count as unknown: are they in another unit?"
+            )
         if np.isfinite(bounded).any():
             bias = samples.height_bias_std.get(datum, HEIGHT_BIAS_STD_M[datum])
             heights[datum] = Heights(bounded, bias)
-    return heights
+    return heights, notes
 
 
 def _orientations(samples: LogSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,6 +180,9 @@ def _missing(poses: PosesOverTime, samples: LogSamples) -> dict[MissingTopic, st
         "lens": "it says nothing of the lens",
     }
     missing = {topic: samples.missing.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}
+    beyond = [values[np.isfinite(values)][0] for values in samples.heights.values() if np.isfinite(values).any()]
+    if "height" in missing and beyond:
+        missing["height"] = f"none of its heights is one in metres, such as {beyond[0]:g}: are they in another unit"
     stated = np.column_stack([samples.column("latitude"), samples.column("longitude")])
     known = stated[np.isfinite(stated).all(1)]
     if "position" in missing and len(known):

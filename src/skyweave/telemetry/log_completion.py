@@ -13,6 +13,7 @@ from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.camera_checks import check_camera
 from skyweave.core.geometry.conventions import pose_from_dji
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_from_quaternion, yaw_from_rotation
+from skyweave.core.geometry.geodesy import MAX_HEIGHT_M
 from skyweave.telemetry.interpolation import pose_rates
 from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, Heights, MissingTopic, PosesOverTime
 
@@ -64,6 +65,7 @@ def complete_log(poses: PosesOverTime, completion: LogCompletion) -> PosesOverTi
         if poses.clock == "video":
             poses = _without(replace(poses, epoch=start), "utc")
     if completion.height is not None:
+        check_height(completion.height)
         heights: dict[HeightDatum, Heights] = {
             "ground": Heights(np.full(len(poses), completion.height), GIVEN_HEIGHT_STD_M)
         }
@@ -72,6 +74,19 @@ def complete_log(poses: PosesOverTime, completion: LogCompletion) -> PosesOverTi
         poses = _with_orientation(poses, completion)
     poses.require("position", "height", "orientation")
     return poses
+
+
+def check_height(height: float) -> None:
+    """Refuse a height at which no camera is.
+
+    Args:
+        height: above the ground, by the user, metres.
+
+    Raises:
+        ConfigError: it is beyond what flies.
+    """
+    if not abs(height) <= MAX_HEIGHT_M:
+        raise ConfigError(f"height {height:g} must be metres above the ground, {MAX_HEIGHT_M:g} at most")
 
 
 def parse_utc(text: str) -> int:

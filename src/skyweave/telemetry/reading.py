@@ -76,6 +76,7 @@ READERS: Registry[type[TelemetryReader]] = Registry(
         "ros-bag": "skyweave.telemetry.formats.ros_bag:RosBagReader",
         "csv": "skyweave.telemetry.formats.csv_columns:CsvReader",
         "photographs": "skyweave.telemetry.formats.photographs:PhotographReader",
+        "dji-srt-latitude-first": "skyweave.telemetry.formats.subtitles:LatitudeFirstReader",
         "video": "skyweave.telemetry.formats.video_tracks:VideoTrackReader",
     },
 )

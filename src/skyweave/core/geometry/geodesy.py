@@ -8,6 +8,7 @@ from pyproj import CRS, Geod, Proj, Transformer
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.utm import utm_crs
 
+MAX_HEIGHT_M = 40_000.0  # of balloons, the highest platforms in the air; higher is another unit, or no height
 GEOGRAPHIC_CRS = "EPSG:4326"
 GEOCENTRIC_CRS = "EPSG:4978"
 UPS_NORTH, UPS_SOUTH = "EPSG:5041", "EPSG:5042"  # with east and north in this order

@@ -143,6 +143,26 @@ class Video:
             log.warning(f"{self.path} has a high dynamic range ({transfer}), and looks grey as it is read")
 
 
+def read_times(path: Path) -> np.ndarray:
+    """Return the seconds at which the images of a video are shown: (n,), growing from 0; nothing is decoded.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: it holds no images with times.
+    """
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        ticks = sorted({packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size})
+        base = float(stream.time_base or 1)
+    if not ticks:
+        raise DataError(f"{path} holds no images with times; give a whole copy of it")
+    return (np.array(ticks) - ticks[0]) * base
+
+
 def _has_no_times(form: Any) -> bool:
     """Return whether a format of FFmpeg says nothing of when its images are shown."""
     return bool(int(form.flags) & NO_TIMES_FLAG) or form.name.endswith(STILL_IMAGES)

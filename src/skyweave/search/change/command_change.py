@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.outputs import is_same_file
 from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 < args.false_discoveries < 1:
         raise ConfigError(f"--false-discoveries {args.false_discoveries:g}: give a share between 0 and 1")
-    if args.before == args.after:
+    if is_same_file(args.before, args.after):
         raise ConfigError(f"{args.before} is both BEFORE and AFTER, and nothing changes; give the file of another date")
     unchanged = read_polygons(args.unchanged) if args.unchanged else None
     before, after = open_patches(args.before), open_patches(args.after)

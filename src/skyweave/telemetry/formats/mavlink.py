@@ -210,7 +210,8 @@ def _gimbals(messages: Mapping[str, list[Message]], body: Stream) -> list[Stream
     if mount := messages[MOUNT]:
         pitch, roll, yaw = (_field(mount, name) for name in ("pitch", "roll", "yaw_absolute"))
         heading = compass_headings(orientations_at(body, _times(mount)))
-        yaw = np.where(np.isfinite(yaw), yaw, heading + _field(mount, "yaw"))
+        unknown = np.isnan(yaw) | (yaw == 0).all()  # a field of later years: 0 throughout from who does not know it
+        yaw = np.where(unknown, heading + _field(mount, "yaw"), yaw)
         return [Stream(_times(mount), enu_from_camera=camera_orientations(yaw, pitch, roll))]
     if old := messages[MOUNT_OLD]:
         pitch, roll, yaw = (_field(old, f"pointing_{name}", 1e-2) for name in "abc")

@@ -15,6 +15,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.conventions import FRD_FROM_CAMERA
 from skyweave.telemetry.angles import NED_FROM_ENU_QUATERNION, body_orientations, mount_camera, multiply_quaternions
 from skyweave.telemetry.formats.klv import checksum_holds, find_sets, imapb, parse_local_set, signed, unsigned
+from skyweave.telemetry.formats.misb_frame_centre import frame_centre_notes
 from skyweave.telemetry.poses_over_time import HeightDatum, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import Column, LogSamples
@@ -23,6 +24,7 @@ UAS_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 VMTI_KEY = bytes.fromhex("060e2b34020b01010e01030306000000")
 KEY_VERSION_BYTE = 7  # which registries count up
 TIME_TAG = 2
+EARLIEST_UTC_NS = 946_684_800 * 10**9  # 2000: stamps before it count from a computer's start, or in other units
 PLATFORM_TAGS = (10, 4)  # designation, tail number
 SUFFIXES = (".klv", ".bin", ".mpk")
 Decode = Callable[[bytes], float]
@@ -44,6 +46,9 @@ ITEMS: dict[str, tuple[tuple[int, Decode], ...]] = {  # the first that is there 
     "horizontal_fov": ((16, partial(unsigned, low=0.0, high=180.0)),),
     "vertical_fov": ((17, partial(unsigned, low=0.0, high=180.0)),),
     "sea_level": ((15, ALTITUDE),),
+    "centre_latitude": ((23, LATITUDE),),
+    "centre_longitude": ((24, LONGITUDE),),
+    "centre_elevation": ((25, ALTITUDE),),
     "ellipsoid": ((104, partial(imapb, low=-900.0, high=40_000.0)), (75, ALTITUDE)),
 }
 COLUMNS: tuple[Column, ...] = (
@@ -68,7 +73,7 @@ MISSING: dict[MissingTopic, str] = {
     "position": "the KLV has no sensor latitude and longitude (tags 13, 14)",
     "height": "the KLV has no sensor altitude (tags 15, 75, 104)",
     "lens": "the KLV has no field of view (tag 16)",
-    "utc": "the KLV has no time stamp (tag 2)",
+    "utc": "the KLV has no time stamp since 1970 in microseconds (tag 2)",
 }
 
 
@@ -104,26 +109,28 @@ class MisbReader:
 
         Args:
             path: of KLV sets one after the other.
-            options: not used.
+            options: ``platform`` is the designation or the tail number, where sets of several are in the file.
 
         Raises:
-            DataError: it has no set of ST 0601.
+            DataError: it has no set of ST 0601, or those of several platforms.
         """
-        return misb_samples([KlvPacket(None, path.read_bytes())], path.name)
+        return misb_samples([KlvPacket(None, path.read_bytes())], path.name, options.platform)
 
 
-def misb_samples(packets: Iterable[KlvPacket], source: str) -> LogSamples:
+def misb_samples(packets: Iterable[KlvPacket], source: str, platform: str = "") -> LogSamples:
     """Return the telemetry in packets of KLV.
 
     Args:
         packets: in the order of the stream.
         source: of them, for messages.
+        platform: its designation or tail number; empty: the only one.
 
     Raises:
         DataError: none holds a set of ST 0601 with a time.
     """
     sound, unsound, others = _read_sets(packets)
     sets, notes = _choose_sets(sound, unsound)
+    sets = _choose_platform(sets, platform, source)
     on_video = any(time is not None for time, _ in sets)
     rows = [(time if on_video else _stamp(items), items) for time, items in sets]
     timed = [(time, items) for time, items in rows if time is not None]
@@ -131,16 +138,18 @@ def misb_samples(packets: Iterable[KlvPacket], source: str) -> LogSamples:
         raise DataError(_nothing(source, len(sets), others))
     values = {name: np.array([_decode(items, name) for _, items in timed]) for name in ITEMS}
     times = np.array([time for time, _ in timed], np.int64)
+    orientations = _orientations(values, notes)
+    notes += frame_centre_notes(values, orientations)
     return LogSamples(
         source=source,
         times=times,
-        clock="video" if on_video else "utc",
+        clock="video" if on_video else "utc" if times[0] >= EARLIEST_UTC_NS else "boot",
         columns={name: values[name] for name in COLUMNS},
         heights={datum: values[datum] for datum in DATUMS},
         height_bias_std={"sea_level": SEA_LEVEL_BIAS_STD_M},
-        enu_from_camera=_orientations(values, notes),
+        enu_from_camera=orientations,
         interleaved=_come_in_turns(values),
-        epoch=_epoch(timed) if on_video else 0,
+        epoch=_epoch(timed) if on_video else None,
         time_std=_time_std(times),
         platform=_platform(sets),
         missing=MISSING,
@@ -181,7 +190,7 @@ def _stamp(items: dict[int, bytes]) -> int | None:
 
 def _epoch(timed: list[tuple[int, dict[int, bytes]]]) -> int | None:
     """UTC of the video's first image, by the sets that have a stamp."""
-    offsets = [stamp - time for time, items in timed if (stamp := _stamp(items)) is not None]
+    offsets = [stamp - time for time, items in timed if (stamp := _stamp(items) or 0) >= EARLIEST_UTC_NS]
     return int(np.median(np.array(offsets, np.int64))) if offsets else None
 
 
@@ -205,12 +214,23 @@ def _orientations(values: dict[str, np.ndarray], notes: list[str]) -> np.ndarray
 
 def _come_in_turns(values: dict[str, np.ndarray]) -> bool:
     """Whether an item is in some sets and not in all: what a set does not say, its neighbours do."""
-    return any(np.isfinite(column).any() and np.isnan(column).any() for column in values.values())
+    stated = (column for name, column in values.items() if not name.startswith("centre"))
+    return any(np.isfinite(column).any() and np.isnan(column).any() for column in stated)
 
 
 def _time_std(times: np.ndarray) -> float:
     """Seconds: a set says that it holds for an image between it and the one before."""
     return float(np.median(np.diff(times)) / 1e9 / np.sqrt(12)) if len(times) > 1 else 0.0
+
+
+def _choose_platform(sets: list[TimedSet], platform: str, source: str) -> list[TimedSet]:
+    """The sets of one platform; an error where there are several and none is chosen."""
+    names = sorted({name for one in sets if (name := _platform([one]))})
+    if platform and platform not in names:
+        raise DataError(f"{source} has no platform {platform!r}; it has {', '.join(names) or 'none with a name'}")
+    if len(names) > 1 and not platform:
+        raise DataError(f"{source} is of several platforms, {', '.join(names)}; choose with --system")
+    return [one for one in sets if _platform([one]) == platform] if len(names) > 1 else sets
 
 
 def _platform(sets: list[TimedSet]) -> str:

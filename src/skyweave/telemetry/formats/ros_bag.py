@@ -18,10 +18,11 @@ from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.geodesy import LocalFrame
 from skyweave.recordings.ros_camera_info import camera_from_info
 from skyweave.telemetry.angles import multiply_quaternions
+from skyweave.telemetry.formats.ros_topics import FixesOfTopic, choose_fixes, choose_poses, turn_to_north
 from skyweave.telemetry.formats.ros_transforms import TransformTree, chain_times, compose
 from skyweave.telemetry.poses_over_time import NS_PER_S, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
-from skyweave.telemetry.samples import Column, LogSamples
+from skyweave.telemetry.samples import LogSamples
 from skyweave.telemetry.streams import Stream, join_streams
 
 BAG_MAGIC, MCAP_MAGIC = b"#ROSBAG V", b"\x89MCAP0\r\n"
@@ -57,19 +58,25 @@ class BagContent:
     """Messages of a bag by kind.
 
     Attributes:
-        fixes: times, latitude, longitude, height and their variances, a row each.
+        fixes: by topic, times, latitude, longitude, height and their standard deviations, a row each.
         poses: by topic, times and rows of position (3), quaternion wxyz (4) and covariance (36, NaN where not stated).
         pose_types: type of each topic of poses.
-        body_frames: names of the frames that the poses are of.
+        frames: name of the frame that the poses of a topic are of.
+        body_frames: names of the frames of bodies.
         cameras: cameras by their frames.
+        calibrations: size and K that their frames had first.
+        changed: frames of the cameras whose calibration does not stay the same.
         tree: transforms.
     """
 
-    fixes: list[tuple[int, float, float, float, float, float]] = field(default_factory=list)
+    fixes: FixesOfTopic = field(default_factory=lambda: defaultdict(list))
     poses: dict[str, list[tuple[int, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
     pose_types: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, str] = field(default_factory=dict)
     body_frames: set[str] = field(default_factory=lambda: set(BODY_FRAMES))
     cameras: dict[str, PinholeCamera] = field(default_factory=dict)
+    calibrations: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
     tree: TransformTree = field(default_factory=TransformTree)
 
 
@@ -105,7 +112,12 @@ class RosBagReader:
         if not content.fixes and not content.poses and not content.tree:
             raise DataError(f"{path.name} has no fix, odometry, pose, IMU or transform; it is no log of a platform")
         frame, camera = _choose_camera(content.cameras, options.camera, path.name)
-        streams = [_fix_stream(content), *_pose_streams(content, frame, options.origin)]
+        fixes, notes = choose_fixes(content.fixes, path.name)
+        streams = [fixes, *_pose_streams(content, frame, options.origin, fixes, notes)]
+        notes += [
+            f"CameraInfo of {name} changes (a zoom, or two cameras of one frame): the first is used"
+            for name in content.changed & {frame}
+        ]
         first = min((int(stream.times[0]) for stream in streams if len(stream.times)), default=0)
         return join_streams(
             path.name,
@@ -114,6 +126,7 @@ class RosBagReader:
             camera=camera,
             platform=options.platform,
             missing=MISSING,
+            notes=tuple(notes),
         )
 
 
@@ -160,7 +173,7 @@ def _take_fix(content: BagContent, topic: str, message_type: str, time: int, fix
     horizontal, vertical = (
         (float(np.sqrt(max(variances[:2]))), float(np.sqrt(variances[2]))) if known else (np.nan,) * 2
     )
-    content.fixes.append((time, fix.latitude, fix.longitude, fix.altitude, horizontal, vertical))
+    content.fixes[topic].append((time, fix.latitude, fix.longitude, fix.altitude, horizontal, vertical))
 
 
 def _take_pose(content: BagContent, topic: str, message_type: str, time: int, message: Any) -> None:
@@ -170,6 +183,7 @@ def _take_pose(content: BagContent, topic: str, message_type: str, time: int, me
     row = np.array([pose.position.x, pose.position.y, pose.position.z, *_wxyz(pose.orientation), *covariance])
     content.poses[topic].append((time, row))
     content.pose_types[topic] = message_type
+    content.frames[topic] = message.header.frame_id
     if message_type == ODOMETRY and message.child_frame_id:
         content.body_frames.add(message.child_frame_id.lstrip("/"))
 
@@ -180,9 +194,13 @@ def _take_imu(content: BagContent, topic: str, message_type: str, time: int, imu
         return
     content.poses[topic].append((time, np.array([*(np.nan,) * 3, *_wxyz(imu.orientation), *(np.nan,) * 36])))
     content.pose_types[topic] = message_type
+    content.frames[topic] = imu.header.frame_id
 
 
 def _take_info(content: BagContent, topic: str, message_type: str, time: int, info: Any) -> None:
+    lens = (info.width, info.height, *np.asarray(getattr(info, "k", getattr(info, "K", ())), np.float64).tolist())
+    if content.calibrations.setdefault(info.header.frame_id, lens) != lens:
+        content.changed.add(info.header.frame_id)
     if info.header.frame_id not in content.cameras:
         lower_case = {name.lower(): getattr(info, name) for name in CALIBRATION_FIELDS if hasattr(info, name)}
         others = {name: getattr(info, name) for name in OTHER_FIELDS}
@@ -231,31 +249,25 @@ def _choose_camera(
     return (chosen[0], cameras[chosen[0]]) if chosen else (name or None, None)
 
 
-def _fix_stream(content: BagContent) -> Stream:
-    rows = np.array(content.fixes, np.float64).reshape(-1, 6)
-    times = np.array([fix[0] for fix in content.fixes], np.int64)
-    columns: dict[Column, np.ndarray] = {
-        "latitude": rows[:, 1],
-        "longitude": rows[:, 2],
-        "horizontal_std": rows[:, 4],
-        "vertical_std": rows[:, 5],
-    }
-    return Stream(times, columns, {"ellipsoid": rows[:, 3]})
-
-
 def _pose_streams(
-    content: BagContent, camera_frame: str | None, origin: tuple[float, float, float] | None
+    content: BagContent,
+    camera_frame: str | None,
+    origin: tuple[float, float, float] | None,
+    fixes: Stream,
+    notes: list[str],
 ) -> list[Stream]:
     """Orientations of body and camera, and places in a local frame whose origin on the Earth is known."""
     origin = None if content.fixes else origin
-    topic = min(content.pose_types, key=lambda name: POSE_TYPES.index(content.pose_types[name]), default=None)
+    topic = choose_poses(content.poses, content.pose_types, POSE_TYPES, notes)
     if topic is None:
         return [] if camera_frame is None else [_world_stream(content.tree, camera_frame, origin)]
     rows = content.poses[topic]
     times = np.array([time for time, _ in rows], np.int64)
     times, first = np.unique(times, return_index=True)
     values = np.stack([rows[index][1] for index in first])
-    body = values[:, 3:7]
+    body = _in_body_axes(content, topic, times, values[:, 3:7])
+    if content.pose_types[topic] != IMU:  # whose axes are east, north, up by definition
+        body = turn_to_north(body, values[:, :2], times, fixes, topic, notes)
     camera = None
     if camera_frame is not None:
         chain, end = content.tree.chain(camera_frame, content.body_frames)
@@ -270,6 +282,16 @@ def _pose_streams(
             covariance=values[:, 7:].reshape(-1, 6, 6),
         )
     ]
+
+
+def _in_body_axes(content: BagContent, topic: str, times: np.ndarray, stated: np.ndarray) -> np.ndarray:
+    """Orientations (n, 4) of the body: an IMU says how it is turned itself, wherever it is mounted."""
+    if content.pose_types[topic] != IMU:
+        return stated
+    chain, end = content.tree.chain(content.frames[topic], content.body_frames)
+    if not chain or end not in content.body_frames:
+        return stated
+    return multiply_quaternions(stated, compose(chain, times)[0] * np.array([1.0, -1.0, -1.0, -1.0]))
 
 
 def _world_stream(tree: TransformTree, camera_frame: str, origin: tuple[float, float, float] | None) -> Stream:

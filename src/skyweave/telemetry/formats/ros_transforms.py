@@ -58,7 +58,7 @@ class TransformTree:
     def add(
         self, parent: str, child: str, time: int, quaternion: np.ndarray, shift: np.ndarray, *, fixed: bool
     ) -> None:
-        """Add a transform; one that is no rotation is passed over.
+        """Add a transform; one that is no rotation is passed over, and of several parents all but the first.
 
         Args:
             parent: frame to whose axes it turns.
@@ -72,7 +72,8 @@ class TransformTree:
         if not (np.isfinite(length) and length > 0 and np.isfinite(shift).all()):
             return
         frame = self.frames.setdefault(child.lstrip("/"), FrameTransforms(parent.lstrip("/"), fixed))
-        frame.samples[time] = (quaternion / length, shift)
+        if frame.parent == parent.lstrip("/"):
+            frame.samples[time] = (quaternion / length, shift)
 
     def chain(self, frame: str, stop: Collection[str]) -> tuple[list[FrameTransforms], str]:
         """Return the transforms from a frame upwards, and the frame they end at.

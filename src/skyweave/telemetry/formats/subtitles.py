@@ -56,6 +56,7 @@ SUBTITLE_DELAY_STD_S = 0.1  # between the telemetry in a subtitle and its image
 METRES_PER_DEGREE = 111_320.0
 METRES_PER_FOOT, FEET = 0.3048, ("ft", "feet")
 MAX_GPS_COMMAS = 3  # in GPS(...); more are decimal commas, which cannot be told from those between numbers
+LATITUDE_FIRST = "dji-srt-latitude-first"  # name of the format
 MAX_ZOOM = 1000.0
 ZOOM_UNIT = 10_000.0  # of zoom ratios that are whole numbers
 EQUIVALENT_LENS = (
@@ -80,6 +81,7 @@ class Cue:
         heights: metres by what they count from.
         local_time: nanoseconds since 1970 by the drone's clock; None if it does not say.
         decimals: digits after the point of its latitude.
+        order_assumed: whether its place is two numbers that could be exchanged, taken as longitude and latitude.
     """
 
     time: int
@@ -87,6 +89,7 @@ class Cue:
     heights: dict[HeightDatum, float] = field(default_factory=dict)
     local_time: int | None = None
     decimals: int = 6
+    order_assumed: bool = False
 
 
 class SubtitleReader:
@@ -114,6 +117,37 @@ class SubtitleReader:
             DataError: it has no subtitles with telemetry.
         """
         cues = list(parse_subtitles(_decode(path.read_bytes())))
+        return subtitle_samples(cues, path.name)
+
+
+class LatitudeFirstReader(SubtitleReader):
+    """Reads files of firmware that write ``GPS(latitude, longitude)``; nothing in them says so, so users do."""
+
+    description = "subtitles that write the latitude first (by name only)"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Return False: it is never guessed.
+
+        Args:
+            path: file or folder.
+            head: its first bytes.
+        """
+        return False
+
+    def read(self, path: Path, options: ReadOptions) -> LogSamples:
+        """Read a file.
+
+        Args:
+            path: SubRip file.
+            options: not used.
+
+        Raises:
+            DataError: it has no subtitles with telemetry.
+        """
+        cues = list(parse_subtitles(_decode(path.read_bytes())))
+        for cue in (cue for cue in cues if cue.order_assumed):
+            cue.values |= {"latitude": cue.values["longitude"], "longitude": cue.values["latitude"]}
+            cue.order_assumed = False
         return subtitle_samples(cues, path.name)
 
 
@@ -173,6 +207,7 @@ def subtitle_samples(cues: Sequence[Cue], source: str) -> LogSamples:
     columns["horizontal_std"] = np.full(len(cues), np.hypot(HORIZONTAL_STD_M, rounding))
     interval = float(np.median(np.diff(times))) / NS_PER_S if len(times) > 1 else 1.0
     notes = [EQUIVALENT_LENS] if "horizontal_fov" in columns else []
+    notes += _order_notes(cues)
     return LogSamples(
         source=source,
         times=times,
@@ -183,6 +218,18 @@ def subtitle_samples(cues: Sequence[Cue], source: str) -> LogSamples:
         missing=MISSING | _missing_utc(cues),
         notes=tuple(notes),
     )
+
+
+def _order_notes(cues: Sequence[Cue]) -> list[str]:
+    """What to note where nothing says which number of a place is the latitude."""
+    place = next((cue.values for cue in cues if cue.order_assumed), None)
+    if place is None:
+        return []
+    return [
+        f"GPS(...) is read as longitude and latitude, in the order in which most drones write them: latitude "
+        f"{place['latitude']:.4f}, longitude {place['longitude']:.4f}; if the flight was not there, read it with "
+        f"--telemetry-format {LATITUDE_FIRST}"
+    ]
 
 
 def _heights(cues: Sequence[Cue]) -> dict[HeightDatum, np.ndarray]:
@@ -254,6 +301,7 @@ def _read_gps(cue: Cue, text: str) -> None:
     places = [_signed(longitude, east, "W"), _signed(latitude, north, "S")]
     if abs(places[1]) > 90 >= abs(places[0]):  # some write the latitude first
         places.reverse()
+    cue.order_assumed = east is None and north is None and 0 < max(map(abs, places)) <= 90
     cue.values["longitude"], cue.values["latitude"] = places
     cue.decimals = len(latitude.partition(".")[2])
     if unit is not None and altitude is not None:  # without a unit it is the number of satellites

@@ -41,6 +41,7 @@ MISSING: dict[MissingTopic, str] = {
     "utc": "the log has no GPS time",
     "lens": "flight logs say nothing of the lens",
 }
+EARLIEST_UTC_US = 946_684_800 * 10**6  # 2000: receivers without a fix count from 1980
 Topic = Mapping[str, np.ndarray]
 
 
@@ -86,7 +87,7 @@ def _read_topics(path: Path) -> dict[str, Topic]:
     except Exception as error:  # pyulog raises whatever its parser stumbles over: struct, index, type and key errors
         raise DataError(f"{path.name} is no ULog, or damaged: {error or type(error).__name__}") from None
     topics: dict[str, Topic] = {}
-    for data in log.data_list:
+    for data in sorted(log.data_list, key=lambda data: data.multi_id):
         if len(data.data["timestamp"]):
             topics.setdefault(data.name, data.data)
     return topics
@@ -181,7 +182,7 @@ def _epoch(topics: dict[str, Any]) -> int | None:
     """UTC nanoseconds at which the computer was started, by the receiver's clock."""
     for name in ("sensor_gps", "vehicle_gps_position"):
         stamps = np.asarray(topics.get(name, {}).get("time_utc_usec", ()), np.int64)
-        known = stamps > 0
+        known = stamps >= EARLIEST_UTC_US
         if known.any():
             return int(np.median((stamps - np.asarray(topics[name]["timestamp"], np.int64))[known])) * 1000
     return None

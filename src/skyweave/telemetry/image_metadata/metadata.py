@@ -14,6 +14,7 @@ from typing import Any, Literal
 from PIL import ExifTags
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.geodesy import MAX_HEIGHT_M
 from skyweave.core.images.decoding import colour_profile, open_image, stated_orientation
 from skyweave.telemetry.image_metadata.attitude import (
     FLIGHT_YAW_FIELDS,
@@ -167,6 +168,11 @@ def _metadata(
     note = read_maker_note(camera.get(MAKER_NOTE))
     attitude, attitude_problem = read_attitude(xmp, note, make)
     flight_yaw, yaw_notes = _flight_yaw(fields, note, gps)
+    heights, height_notes = _possible_heights({
+        "altitude": altitude.metres,
+        "height above the take-off": _first(fields, RELATIVE_ALTITUDE_FIELDS),
+        "height above the ground": parse_positive(xmp.get("camera:AboveGroundAltitude")),
+    })  # fmt: skip
     turned, lens_problem = _size_problems(size, declared, xmp)
     problems: dict[Topic, str | None] = {
         "position": position.contradiction,
@@ -179,10 +185,10 @@ def _metadata(
         rows=size[1],
         latitude=position.latitude,
         longitude=position.longitude,
-        altitude=altitude.metres,
+        altitude=heights["altitude"],
         ellipsoid=altitude.ellipsoid,
-        relative_altitude=_first(fields, RELATIVE_ALTITUDE_FIELDS),
-        above_ground=parse_positive(xmp.get("camera:AboveGroundAltitude")),
+        relative_altitude=heights["height above the take-off"],
+        above_ground=heights["height above the ground"],
         attitude=attitude,
         flight_yaw=flight_yaw,
         time=read_time(camera, base),
@@ -195,8 +201,15 @@ def _metadata(
         declared_rows=declared[1],
         horizontal_accuracy=read_accuracy(gps, fields),
         contradictions=MappingProxyType({topic: text for topic, text in problems.items() if text is not None}),
-        notes=(*position.notes, *altitude.notes, *(yaw_notes if attitude is None else ())),
+        notes=(*position.notes, *altitude.notes, *height_notes, *(yaw_notes if attitude is None else ())),
     )
+
+
+def _possible_heights(stated: dict[str, float | None]) -> tuple[dict[str, float | None], list[str]]:
+    """Heights by what they count from, None for those that nothing in the air has, and notes on these."""
+    beyond = [name for name, value in stated.items() if abs(value or 0.0) > MAX_HEIGHT_M]
+    notes = [f"{name}: beyond {MAX_HEIGHT_M:g} m, and so unknown" for name in beyond]
+    return stated | dict.fromkeys(beyond), notes
 
 
 def _first(fields: dict[str, str], names: tuple[str, ...]) -> float | None:

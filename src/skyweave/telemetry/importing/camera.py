@@ -16,7 +16,7 @@ from skyweave.telemetry.formats.photographs import photograph_samples, read_phot
 from skyweave.telemetry.importing.alignment import LogAlignment, align, choose_window, measure_motion
 from skyweave.telemetry.importing.config import CameraImportConfig
 from skyweave.telemetry.importing.images import FolderImages, TimedImages, VideoImages
-from skyweave.telemetry.log_completion import LogCompletion, camera_of, complete_log, parse_utc
+from skyweave.telemetry.log_completion import LogCompletion, camera_of, check_height, complete_log, parse_utc
 from skyweave.telemetry.map_poses import flight_crs
 from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, Heights, PosesOverTime
 from skyweave.telemetry.reading import ReadOptions, read_telemetry
@@ -113,6 +113,7 @@ def _standing_poses(config: CameraImportConfig, images: TimedImages) -> PosesOve
     """Poses of a camera that stands, one a second."""
     assert config.latitude is not None and config.longitude is not None and config.height is not None
     assert config.heading is not None and config.pitch is not None
+    check_height(config.height)
     times = np.arange(-NS_PER_S, round((images.seconds[-1] + 2) * NS_PER_S), NS_PER_S, dtype=np.int64)
     n = len(times)
     heading, pitch = np.full(n, config.heading), np.full(n, -config.pitch)

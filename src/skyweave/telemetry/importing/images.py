@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import decode_upright, open_image
-from skyweave.core.images.video import Video
+from skyweave.core.images.video import Video, read_times
 from skyweave.telemetry.image_metadata.image_files import find_images
 from skyweave.telemetry.poses_over_time import NS_PER_S
 
@@ -72,7 +72,7 @@ class VideoImages:
     def __init__(self, path: Path) -> None:
         self.video = Video(path)
         self.size = self.video.size
-        self.seconds, self.start = _read_times(path)
+        self.seconds, self.start = read_times(path), _read_start(path)
         self.dense = True
 
     def image_at(self, seconds: float) -> tuple[np.ndarray, float]:
@@ -152,18 +152,12 @@ class FolderImages:
         return np.asarray(pixels, np.uint8)
 
 
-def _read_times(path: Path) -> tuple[np.ndarray, int | None]:
-    """Seconds of all images of a video, and the UTC time at which its container says that it was begun."""
+def _read_start(path: Path) -> int | None:
+    """UTC nanoseconds at which a video's container says that it was begun."""
     import av
 
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stamp = container.metadata.get("creation_time", "")
-        ticks = sorted({packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size})
-        base = float(stream.time_base or 1)
-    if not ticks:
-        raise DataError(f"{path} holds no images with times")
-    return (np.array(ticks) - ticks[0]) * base, _parse_stamp(stamp)
+        return _parse_stamp(container.metadata.get("creation_time", ""))
 
 
 def _parse_stamp(stamp: str) -> int | None:

@@ -22,6 +22,8 @@ MOT_CLASSES = {1: "pedestrian", 2: "pedestrian", 3: "car", 4: "bicycle", 5: "mot
 VISDRONE_COLUMNS = 10  # as many as MOT15 has, which fills the last three with -1
 UNKNOWN = -1  # in place of a class
 KITTI_COLUMNS = 15  # of an object; one more in tracking, with frame and identity before them
+VEHICLES = ("car", "van", "truck", "bus")
+MAX_TURN = 10.0  # radians; -10 stands for an angle that is not known
 KITTI_IGNORED = ("DontCare", "Misc")
 CATEGORIES = {  # of others, by the names that are ours
     "person": "pedestrian",
@@ -290,7 +292,16 @@ def read_kitti(path: Path) -> ImageLabels:
         label = _kitti_label(path, line, cells[2:], cells[1] if len(cells) > 1 else "")
         if label is not None:
             rows.append(label)
-    return ImageLabels(by_number, path=path)
+    return ImageLabels(by_number, path=path, notes=_kitti_notes(path, by_number.values()))
+
+
+def _kitti_notes(path: Path, labels: Iterable[list[ImageLabel]]) -> list[str]:
+    """A note where most vehicles are wider than long: converters exchange the two."""
+    sizes = [one.camera_box.size for rows in labels for one in rows if one.camera_box and one.category in VEHICLES]
+    wide = sum(bool(length < width) for length, width, _ in sizes)
+    if wide <= len(sizes) / 2:
+        return []
+    return [f"{path.name}: {wide} of {len(sizes)} vehicles are wider than long: KITTI's order is height, width, length"]
 
 
 def _read_kitti_folder(path: Path) -> ImageLabels:
@@ -301,7 +312,7 @@ def _read_kitti_folder(path: Path) -> ImageLabels:
     by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
     known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
     numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}
-    return ImageLabels(numbers, known, path)
+    return ImageLabels(numbers, known, path, notes=_kitti_notes(path, known.values()))
 
 
 def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> ImageLabel | None:
@@ -314,6 +325,8 @@ def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> Im
     except ValueError as error:
         raise DataError(f"{path}, line {line} is no object of KITTI: {error}") from None
     height, width, length = values[7:10]
+    if abs(values[13]) > MAX_TURN:
+        raise DataError(f"{path}, line {line}: rotation_y {values[13]:g} must be radians; convert it from degrees")
     known = min(height, width, length) > 0
     camera_box = CameraBox(values[10:13], np.array([length, width, height]), float(values[13])) if known else None
     return ImageLabel(plain_category(cells[0]), image_box(*values[3:7]), track, camera_box)

@@ -13,6 +13,7 @@ import fabricated_scene as toy
 from fabricated_flight import draw_ground, lawnmower, write_flight
 from fabricated_geobench import miniature
 from fabricated_labels import fabricated_sample, write_raster
+from fabricated_rig import RigBand, write_micasense
 from skyweave.backbone import BackboneConfig, build_backbone, save_checkpoint
 from skyweave.core.sensors import get_sensor
 from skyweave.downstream.finetuning.config import RecipeConfig
@@ -20,6 +21,7 @@ from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.tasks.base import make_task
 from skyweave.embedding import EmbeddingConfig, embed_scene
+from skyweave.interop.export import export_model
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import finish_recording, write_scene
@@ -57,6 +59,9 @@ COMMAND_LINES = {  # outputs are below `out`
     "predict": "predict finetuned.safetensors scene.tif -o out/classes.tif --tile 32 --unit uint8 --bands sensor",
     "download": "download geobench --task m-eurosat -o out/archive --url archive.zip",
     "export": "export backbone.safetensors -o out/model.onnx --sensor rgb --bands red,green --size 32",
+    "apply": "apply model.onnx scene.tif -o out/applied.tif --tile 32 --overlap 8 --unit uint8 --bands sensor",
+    "align": "align rig -o out/stack.tif --gsd 0.08 --panel panel/IMG_0001_1.tif panel/IMG_0001_2.tif "
+    "--panel-reflectance all=0.5 --panel-area 10,10,60,10,60,60,10,60",
     "orthomosaic": "orthomosaic flight -o out/mosaic.tif --poses poses.json --preview out/mosaic.png --save-poses "
     "out/poses.json --dem dem.tif",
     "orthomosaic camera": "orthomosaic flight/one.jpg -o out/mosaic.tif --camera camera.json --resolution 1",
@@ -71,6 +76,9 @@ COMMAND_LINES = {  # outputs are below `out`
     "fleet dashboard": "fleet dashboard {FLEET} --keys secrets --host 127.0.0.1 --port 0",
     "fleet record": "fleet record {FLEET} -o out/record.mcap --seconds 0.2",
     "fleet replay": "fleet replay record.mcap --listen tcp/127.0.0.1:0",
+    "fleet router": "fleet router --listen tcp/127.0.0.1:0",
+    "label": "label features_scene.tif --classes a,b --scene scene.tif --scene-bands 1,2,3 -o out/labels --port 0",
+    "serve": "serve features_scene.tif scene.tif --host 127.0.0.1 --port 0",
     "fleet plan": "fleet plan --area 1000x1000 --platforms 9 --link 10M --gate 1G --sites 2 --tile 256 --bytes 800",
     "demo": "demo -o out/demo --data imagery --weights backbone.safetensors --perception perception.safetensors "
     "--fleet 0",
@@ -203,6 +211,10 @@ def write_inputs(folder: Path) -> None:
     first = sorted((folder / "flight").iterdir())[0]
     first.rename(first.with_name("one.jpg"))
     (folder / "poses.json").write_text('{"images": [{"file": "one.jpg", "rel_alt_m": 30.0}]}')
+    bands = [RigBand("Green", 560), RigBand("NIR", 840, angles=(0.9, -1.2, 0.6))]
+    for name in ("rig", "panel"):
+        write_micasense(folder / name, bands)
+    export_model(backbone, folder / "model.onnx", get_sensor("rgb"), ground_sample_distance=0.5, nodata=True)
     write_image(folder / "dem.tif", 64, bands=1, dtype="float32", transform=Affine(20, 0, 369360, 0, -20, 5800640))
     (folder / "secrets").mkdir()
 

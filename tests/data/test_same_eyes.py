@@ -1,5 +1,6 @@
 """Whatever a raster is like, every reader sees the same values at the same places as a few lines of rasterio."""
 
+import importlib.util
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 
+from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.core.sensors import Band, Encoding, Sensor
 from skyweave.data.inspection import inspect_raster
 from skyweave.data.raster import open_image, read_observation
@@ -154,6 +156,7 @@ def test_every_reader_sees_the_same(tmp_path, how, data):
     labelled, _ = read_image(source, path)  # as finetune and probe read images
     assert np.array_equal(labelled.valid, valid) and np.array_equal(labelled.pixels, image.pixels)
 
+    check_without_gdal(path, sensor, names, image)
     report = inspect_raster(path)
     assert (report.rows, report.columns) == (rows, columns) and len(report.measured) == len(stored)
     for channel, index in enumerate(np.argsort(how["order"])):
@@ -162,6 +165,27 @@ def test_every_reader_sees_the_same(tmp_path, how, data):
         if valid[channel].any():
             measured = stored[channel][valid[channel]]
             assert (band.minimum, band.maximum) == (measured.min(), measured.max())
+
+
+def check_without_gdal(path, sensor, names, expected):
+    """What `skyweave apply` reads where GDAL is not installed is the same, or refused."""
+    find = importlib.util.find_spec
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "rasterio" else find(name))
+        try:
+            image = open_image(path, sensor, unit="raw", bands=names)
+            read = image.read((0, 0, *image.shape))
+        except (DataError, MissingExtraError) as error:
+            assert any(word in str(error) for word in ("without GDAL", "takes PROJ")) and "skyweave[geo]" in str(error)
+            return
+    assert np.array_equal(read.valid, expected.valid)
+    np.testing.assert_array_equal(read.pixels[read.valid], expected.pixels[expected.valid])
+    assert read.ground_sample_distance == pytest.approx(expected.ground_sample_distance, rel=1e-6)
+    assert (read.geometry is None) == (expected.geometry is None)
+    if read.geometry is not None:
+        assert read.geometry.affine == pytest.approx(expected.geometry.affine)
+        if read.geometry.crs != "user-defined":
+            assert CRS.from_user_input(read.geometry.crs) == CRS.from_user_input(expected.geometry.crs)
 
 
 def sensor_yaml(sensor, how):

@@ -302,7 +302,8 @@ def _place_notes(header: RasterHeader) -> tuple[str, ...]:
     """Return what is unusual about where a file lies, or which of its rasters is read."""
     notes = []
     if header.place.remedy:
-        notes.append(f"{header.path}: read on its own pixel grid, without a place; {header.place.remedy}")
+        without = ", without a place" if header.crs is None else ""
+        notes.append(f"{header.path}: read on its own pixel grid{without}; {header.place.remedy}")
     if header.pages:
         notes.append(f"{header.path}: holds further rasters, which are not read: {'; '.join(header.pages[:3])}")
     turn = describe_orientation(header.orientation)

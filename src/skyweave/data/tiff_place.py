@@ -22,6 +22,10 @@ MERCATOR = (3857, 3395, 3785, 3832, 3994, 41001, 900913)
 """Codes of maps whose scale grows towards the poles: a metre of theirs is none on the ground."""
 HUNDRED, UTM_HUNDREDS = 100, (326, 327)
 """Codes of UTM on WGS 84, which is in metres, begin with these."""
+UNKNOWN_UNIT = (
+    "how many metres its pixels measure takes PROJ to know, which is not installed here; pip install 'skyweave[geo]', or "
+    "warp it to UTM where GDAL is"
+)
 EQUATOR_M, FLATTENING = 6378137.0, 1 / 298.257223563  # WGS 84
 
 
@@ -47,7 +51,9 @@ def locate_tiff(page: Any) -> Georeference:
     if not keys:
         return Georeference(None, affine, shape, None)
     code = _code(keys)
-    return Georeference(f"EPSG:{code}" if code else "user-defined", affine, shape, _metres(keys, affine, shape))
+    metres = _metres(keys, affine, shape)
+    crs, remedy = f"EPSG:{code}" if code else "user-defined", UNKNOWN_UNIT if metres is None else None
+    return Georeference(crs, affine, shape, metres, remedy=remedy)
 
 
 def _refuse_models(page: Any) -> None:

@@ -23,8 +23,8 @@ MERCATOR = (3857, 3395, 3785, 3832, 3994, 41001, 900913)
 HUNDRED, UTM_HUNDREDS = 100, (326, 327)
 """Codes of UTM on WGS 84, which is in metres, begin with these."""
 UNKNOWN_UNIT = (
-    "how many metres its pixels measure takes PROJ to know, which is not installed here; pip install 'skyweave[geo]', or "
-    "warp it to UTM where GDAL is"
+    "how many metres its pixels measure takes PROJ to know, which is not installed here; pip install "
+    "'skyweave[geo]', or warp it to UTM where GDAL is"
 )
 EQUATOR_M, FLATTENING = 6378137.0, 1 / 298.257223563  # WGS 84
 

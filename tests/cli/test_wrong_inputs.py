@@ -11,6 +11,7 @@ import re
 import resource
 import shutil
 import signal
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,8 @@ INTERRUPTED = 130
 MEMORY_GB = 12
 MAX_BROKEN_FILES = 6  # of a folder
 REMEDY = re.compile(  # what to do, or what would be right
-    r"\b(add|ask|check|choose|compare|copy|correct|declare|delete|did you mean|download|drop|expected|fetch|fewer|free|"
-    r"give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the|one)|needs?|needed|no such|one has|"
+    r"\b(add|ask|check|choose|compare|copy|correct|declare|delete|did you mean|download|drop|expected|export|fetch|fewer|"
+    r"free|give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the|one)|needs?|needed|no such|one has|"
     r"open|put|rectify|remove|rename|repair|resume|rotate|run|save|see|set|start|starts|such as|take|"
     r"there (are|is no)|train|try|use|valid|wait|write)\b",
     re.I,
@@ -137,14 +138,16 @@ def attempt(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatc
     before = contents(Path("out"))
     capsys.readouterr()
     serving = " ".join(arguments[:2]) in SERVING or arguments[0] in SERVING
-    signal.alarm(SERVING_SECONDS if serving else SECONDS)
+    signal.alarm(SECONDS * (1 + serving))
+    interrupt = threading.Timer(SERVING_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+    if serving:
+        interrupt.start()
     try:
         code = cli.main(arguments)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     finally:
+        interrupt.cancel()
         signal.alarm(0)
         monkeypatch.undo()
     printed = capsys.readouterr().err

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import ConfigError, FleetError
 
 LOCAL_HOST = "127.0.0.1"
 MAX_CONNECTIONS = 128
 MAX_CLIENT_CONNECTIONS = 32  # from one address
+MAX_PORT = 65_535
 MAX_IDLE_S = 10.0  # without a whole request, after which a connection is closed
 MAX_RESPONSE_S = 30.0  # for a client to take a response
 MAX_HEADER_BYTES = 8190
@@ -167,8 +168,11 @@ async def serve_app(
         names: host names besides ``localhost`` and ``host`` under which it may be asked for.
 
     Raises:
+        ConfigError: a port that is none.
         OSError: an address that cannot be served on.
     """
+    if not 0 <= port <= MAX_PORT:
+        raise ConfigError(f"port {port} must be 0 (any free one) to {MAX_PORT}")
     connections = _Connections()
     app.middlewares.append(_checks(connections, {"localhost", host.lower(), *(name.lower() for name in names)}))
     runner = web.AppRunner(app, access_log=None, max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES)

@@ -166,7 +166,7 @@ def read_band_file(path: str | Path) -> BandFile:
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {path}") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
+        raise DataError(f"{path} cannot be read as an image: {error}; copy it once more from the camera") from None
     if stored.ndim != 2 or stored.dtype.itemsize < 2:
         raise DataError(
             f"{path.name} holds {stored.dtype} values of shape {stored.shape}, and the raw band of a rig is one of 16 "

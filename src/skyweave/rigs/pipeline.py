@@ -28,6 +28,9 @@ class AlignOptions:
         reference: name of the band whose image the stack is in; None: the one nearest to green.
         ground_sample_distance: metres, of the sensor; None: nominal.
         thermal: of thermal images.
+
+    Raises:
+        ConfigError: pixels without a size.
     """
 
     panel: Sequence[str | Path] = ()
@@ -37,6 +40,10 @@ class AlignOptions:
     reference: str | None = None
     ground_sample_distance: float | None = None
     thermal: ThermalOptions = field(default_factory=ThermalOptions)
+
+    def __post_init__(self) -> None:
+        if self.ground_sample_distance is not None and not self.ground_sample_distance > 0:
+            raise ConfigError(f"--gsd {self.ground_sample_distance:g} must be metres a pixel above 0")
 
 
 @dataclass(frozen=True)

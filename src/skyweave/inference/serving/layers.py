@@ -73,6 +73,7 @@ def open_layers(paths: Sequence[str | Path]) -> list[MapLayer]:
 
 def _open(path: Path) -> "list[tuple[str, MapStyle, tuple[float, float, float, float], tuple[int, int]]]":
     """Return what is shown of a file: what of it, how, where and at which zooms."""
+    from rasterio.errors import RasterioError
     from rio_tiler.errors import RioTilerError
     from rio_tiler.io import Reader
 
@@ -85,8 +86,9 @@ def _open(path: Path) -> "list[tuple[str, MapStyle, tuple[float, float, float, f
             sample = read_sample(reader.dataset)
             bounds = reader.get_geographic_bounds("EPSG:4326")
             zooms = reader.minzoom, reader.maxzoom
-    except RioTilerError as error:
-        raise DataError(f"{path} cannot be shown on a map: {error}") from error
+    except (RasterioError, RioTilerError) as error:
+        reason = str(error.__cause__ or error)
+        raise DataError(f"{path} cannot be shown on a map: {reason}; is it whole? Copy or make it again") from error
     styles: dict[str, MapStyle] = (
         {"": style_image(sample, [band + 1 for band in choose_bands(header)])} if kind is None else STYLES[kind](sample)
     )

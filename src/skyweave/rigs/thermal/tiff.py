@@ -37,7 +37,7 @@ def read(path: Path, content: bytes, options: ThermalOptions) -> np.ndarray:
         with open_image(io.BytesIO(content), path.name, ("TIFF",), eight_bit=False) as image:
             stored = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read as an image: {error}") from None
+        raise DataError(f"{path.name} cannot be read as an image: {error}; copy it once more from the camera") from None
     if stored.ndim != 2 or stored.dtype.itemsize < 2:
         raise DataError(
             f"{path.name} holds {stored.dtype} values of shape {stored.shape}, which are colours, no temperatures; "

@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
         scene = render_scene(args.scene, session.places, parse_band_numbers(args.scene_bands))
     else:
         scene = render_false_colours(archive, session.places)
-    args.output.mkdir(parents=True, exist_ok=True)
     page = LabelPage(session, scene, args.output, Path(args.embeddings).name)
 
     def announce(address: str) -> None:
+        args.output.mkdir(parents=True, exist_ok=True)
         taken_up = f"; {resumed} examples taken up" if resumed else ""
         print(f"{address}  (Ctrl-C ends it{taken_up})", flush=True)
 

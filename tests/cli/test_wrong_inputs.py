@@ -32,8 +32,8 @@ MEMORY_GB = 12
 MAX_BROKEN_FILES = 6  # of a folder
 REMEDY = re.compile(  # what to do, or what would be right
     r"\b(add|ask|check|choose|compare|copy|correct|declare|delete|did you mean|download|drop|expected|export|fetch|"
-    r"fewer|free|give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the|one)|needs?|needed|no such|"
-    r"one has|open|put|rectify|remove|rename|repair|resume|rotate|run|save|see|set|start|starts|such as|take|"
+    r"fewer|free|give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the|one)|needs?|needed|"
+    r"no such|one has|open|put|rectify|remove|rename|repair|resume|rotate|run|save|see|set|start|starts|such as|take|"
     r"there (are|is no)|train|try|use|valid|wait|write)\b",
     re.I,
 )

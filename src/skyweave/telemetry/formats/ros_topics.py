@@ -100,9 +100,9 @@ def turn_to_north(
     if ways is None:
         notes.append(f"headings count from the x axis of {topic}, which is taken to point east")
         return body
-    own, measured = ways
-    turn, misfit = _fit(own, measured)
-    if misfit > MAX_MISFIT and _fit(own.conj(), measured)[1] <= MAX_MISFIT:
+    by_odometry, by_fixes = ways
+    turn, misfit = _fit(by_odometry, by_fixes)
+    if misfit > MAX_MISFIT and _fit(by_odometry.conj(), by_fixes)[1] <= MAX_MISFIT:
         raise DataError(
             f"{topic} counts north and east, not east and north as REP 103 asks: choose another topic with --system, "
             "or record it converted"
@@ -126,12 +126,13 @@ def _ways(places: np.ndarray, times: np.ndarray, fixes: Stream) -> tuple[np.ndar
     inside = np.isfinite(places).all(1) & (times >= fixes.times[known][0]) & (times <= fixes.times[known][-1])
     east, north = (np.interp(times[inside], fixes.times[known], metres[:, axis]) for axis in (0, 1))
     ways = places[inside] @ np.array([1, 1j]), east + 1j * north
-    own, measured = (way - way.mean() if len(way) else way for way in ways)
-    return (own, measured) if len(own) and min(np.abs(own).max(), np.abs(measured).max()) > MIN_WAY_M else None
+    by_odometry, by_fixes = (way - way.mean() if len(way) else way for way in ways)
+    is_long = len(by_odometry) and min(np.abs(by_odometry).max(), np.abs(by_fixes).max()) > MIN_WAY_M
+    return (by_odometry, by_fixes) if is_long else None
 
 
-def _fit(own: np.ndarray, measured: np.ndarray) -> tuple[complex, float]:
+def _fit(way: np.ndarray, target: np.ndarray) -> tuple[complex, float]:
     """The turn of one way to another, and what it leaves as a share of their spread."""
-    product = np.vdot(own, measured)
+    product = np.vdot(way, target)
     turn = complex(product / abs(product)) if product else 1 + 0j
-    return turn, float(np.sqrt(np.mean(np.abs(measured - turn * own) ** 2) / np.mean(np.abs(measured) ** 2)))
+    return turn, float(np.sqrt(np.mean(np.abs(target - turn * way) ** 2) / np.mean(np.abs(target) ** 2)))

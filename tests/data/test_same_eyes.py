@@ -176,7 +176,7 @@ def check_without_gdal(path, sensor, names, expected):
             image = open_image(path, sensor, unit="raw", bands=names)
             read = image.read((0, 0, *image.shape))
         except (DataError, MissingExtraError) as error:
-            assert any(word in str(error) for word in ("without GDAL", "takes PROJ")) and "skyweave[geo]" in str(error)
+            assert any(word in str(error) for word in ("without GDAL", "takes PROJ"))
             return
     assert np.array_equal(read.valid, expected.valid)
     np.testing.assert_array_equal(read.pixels[read.valid], expected.pixels[expected.valid])

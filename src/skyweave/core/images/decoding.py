@@ -81,13 +81,12 @@ def _check_mode(image: "Image.Image", name: str) -> None:
     """Refuse an image of more than 8 bits."""
     if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
         source, target = shlex.quote(name), shlex.quote(f"{Path(name).stem}_8bit.tif")
-        copy = f"gdal_translate -ot Byte -scale LOW HIGH 0 255 {source} {target}"
-        tags = f"exiftool -TagsFromFile {source} -all:all -xmp {target}"
         raise DataError(
             f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
             "colour is needed; `skyweave align` makes stacks of what multispectral and thermal cameras write; of other "
-            f"pictures make copies of 8 bits, LOW and HIGH the same for all: `{copy}` and, for what they say of "
-            f"themselves, `{tags}`"
+            "pictures make copies of 8 bits, LOW and HIGH the same for all: "
+            f"`gdal_translate -ot Byte -scale LOW HIGH 0 255 {source} {target}` and, for what they say of themselves, "
+            f"`exiftool -TagsFromFile {source} -all:all -xmp {target}`"
         )
 
 

@@ -33,11 +33,14 @@ def frame_centre_notes(values: Mapping[str, np.ndarray], orientations: np.ndarra
         longitude + east / (METRES_PER_DEGREE * np.cos(np.radians(latitude))), latitude + north / METRES_PER_DEGREE,
     ])  # fmt: skip
     centres = stated[rows][:, [4, 3]].tolist()
-    apart = np.array([float(distances_lon_lat(p[None], (c[0], c[1]))[0]) for p, c in zip(seen, centres, strict=True)])
-    wrong = (apart > MIN_DIFFERENCE_M) & (apart > MAX_SHARE * np.abs(depth))
+    distances = np.array(
+        [float(distances_lon_lat(p[None], (c[0], c[1]))[0]) for p, c in zip(seen, centres, strict=True)]
+    )
+    wrong = (distances > MIN_DIFFERENCE_M) & (distances > MAX_SHARE * np.abs(depth))
     if wrong.mean() <= 0.5:
         return []
     return [
-        f"by its angles the camera looks at a place {np.median(apart):.0f} m from where the KLV says that the middle "
-        f"of the image lies, in {wrong.sum()} of {len(rows)} sets: angles (tags 5 to 7, 18 to 20) or place are wrong"
+        f"by its angles the camera looks at a place {np.median(distances):.0f} m from where the KLV says that the "
+        f"middle of the image lies, in {wrong.sum()} of {len(rows)} sets: angles (tags 5 to 7, 18 to 20) "
+        "or place are wrong"
     ]

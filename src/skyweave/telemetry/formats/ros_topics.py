@@ -17,7 +17,7 @@ from skyweave.telemetry.streams import Stream
 FixesOfTopic = dict[str, list[tuple[int, float, float, float, float, float]]]
 Rows = Sequence[tuple[int, np.ndarray]]
 ONE_VEHICLE_M = 20.0  # between the middles of what receivers of one vehicle say
-WANTED = ("setpoint", "goal", "target", "command", "desired", "reference", "initialpose", "waypoint")
+SETPOINT_NAMES = ("setpoint", "goal", "target", "command", "desired", "reference", "initialpose", "waypoint")
 MIN_WAY_M = 5.0  # spread of a way, from which its direction is known
 MAX_MISFIT = 0.2  # of two ways, as a share of their spread
 MIN_TURN_DEGREES = 5.0  # that is made; less is within a compass's error
@@ -37,10 +37,10 @@ def choose_fixes(fixes: FixesOfTopic, source: str) -> tuple[Stream, list[str]]:
     middles = np.array([np.nanmedian([row[1:3] for row in fixes[topic]], 0)[::-1] for topic in topics])
     names, notes = ", ".join(sorted(topics)), []
     if len(topics) > 1:
-        apart = distances_lon_lat(middles, (float(middles[0, 0]), float(middles[0, 1]))).max()
-        if not apart <= ONE_VEHICLE_M:
+        spread = distances_lon_lat(middles, (float(middles[0, 0]), float(middles[0, 1]))).max()
+        if not spread <= ONE_VEHICLE_M:
             raise DataError(
-                f"{source} has fixes of several vehicles, {apart:.0f} m apart ({names}): choose one by a part of its "
+                f"{source} has fixes of several vehicles, {spread:.0f} m apart ({names}): choose one by a part of its "
                 "topic with --system"
             )
         notes.append(f"several receivers have a fix ({names}): {topics[0]} is used; --system chooses another")
@@ -67,7 +67,7 @@ def choose_poses(
         notes: what the user should know is added here.
     """
     turned = [topic for topic in poses if _has_orientation(poses[topic])]
-    topics = [topic for topic in turned if not any(word in topic.lower() for word in WANTED)]
+    topics = [topic for topic in turned if not any(word in topic.lower() for word in SETPOINT_NAMES)]
     chosen = min(topics, key=lambda topic: order.index(types[topic]), default=None)
     others = [topic for topic in topics if chosen != topic and types[topic] == types[chosen or topic]]
     if others:

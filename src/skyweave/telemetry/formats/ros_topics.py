@@ -37,10 +37,10 @@ def choose_fixes(fixes: FixesOfTopic, source: str) -> tuple[Stream, list[str]]:
     middles = np.array([np.nanmedian([row[1:3] for row in fixes[topic]], 0)[::-1] for topic in topics])
     names, notes = ", ".join(sorted(topics)), []
     if len(topics) > 1:
-        spread = distances_lon_lat(middles, (float(middles[0, 0]), float(middles[0, 1]))).max()
-        if not spread <= ONE_VEHICLE_M:
+        distance = distances_lon_lat(middles, (float(middles[0, 0]), float(middles[0, 1]))).max()
+        if not distance <= ONE_VEHICLE_M:
             raise DataError(
-                f"{source} has fixes of several vehicles, {spread:.0f} m apart ({names}): choose one by a part of its "
+                f"{source} has fixes of several vehicles, {distance:.0f} m apart ({names}): choose one by a part of its "
                 "topic with --system"
             )
         notes.append(f"several receivers have a fix ({names}): {topics[0]} is used; --system chooses another")

@@ -1,14 +1,14 @@
 """SIGKILL at random instants: of nodes, of the processes they are forked from, of the supervisor, of a recorder.
 
-    OMP_NUM_THREADS=1 python benchmarks/chaos_kill.py --kills 500 --json results/chaos_kill.json
+    OMP_NUM_THREADS=1 python benchmarks/chaos_kill.py --kills 500 --runs kills.json --json results/fleet/kills.json
 
-A fleet of three runs over Zenoh on this machine. After each kill: how long until every platform publishes again; of the
-supervisor's, how long until no process of it is left and its ports are free (then it is started again); of the
-recorder's, how much of the end is missing from what can be read.
+Several runs (`--seed`) may be added up: each appends what it saw to the file of `--runs`, and `--json` makes a table of
+all that are in it. A fleet of three runs over Zenoh on this machine. After each kill: how long until every platform
+publishes again; of the supervisor's, how long until no process of it is left and its ports are free (then it is started
+again); of the recorder's, how much of the end is missing from what can be read.
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 import yaml
+from result_file import append_report, write_result
 
 from skyweave.fleet import FleetClient
 from skyweave.fleet.sinks.mcap_reading import read_recorded_messages
@@ -33,6 +34,8 @@ from skyweave.fleet.supervisor.state import fleet_state
 NAMES = ("UAV_1", "UAV_2", "UAV_3")
 SKYWEAVE = [sys.executable, "-m", "skyweave"]
 PATIENCE_S = 60.0
+PERIOD_S = 0.5  # of frames: kills come at any instant of it
+BACK_S = 3.0  # after which a fleet should be whole again
 
 
 class Fleet:
@@ -44,7 +47,7 @@ class Fleet:
         small = ["--scenes", "1", "--frames", "4", "--set", "traffic.cars=8", "--set", "scenery.trees=4"]
         subprocess.run([*SKYWEAVE, "simulate", world, "-o", folder / "recording", *small], check=True)
         node = {
-            "source": {"kind": "recording", "path": str(folder / "recording"), "interval": 0.5},
+            "source": {"kind": "recording", "path": str(folder / "recording"), "interval": PERIOD_S},
             "perceiver": {"kind": "ground_truth"},
             "sinks": ["scene"],
         }
@@ -164,12 +167,18 @@ def kill_recorder(fleet: Fleet, generator: random.Random) -> float:
 
 
 KILLS = {"node": kill_node, "fork server": kill_fork_server, "supervisor": kill_supervisor, "recorder": kill_recorder}
+BACK = "until all three platforms publish again"
+MEASURED = {
+    "node": BACK, "fork server": BACK, "supervisor": "until no process and no port of it is left",
+    "recorder": "missing from the end of what is readable",
+}  # fmt: skip
+NOTE = "Three nodes, 2 frames a second; a fork server is a process that nodes are forked from."
 SHARES = (12, 2, 2, 1)  # of all kills
 
 
-def measure(kills: int, port: int, only: list[str] | None = None) -> list[dict[str, Any]]:
+def measure(kills: int, port: int, seed: int, seconds_left: float, only: list[str] | None) -> list[dict[str, Any]]:
     names, shares = zip(*((n, s) for n, s in zip(KILLS, SHARES, strict=True) if n in (only or KILLS)), strict=True)
-    generator = random.Random(0)
+    generator, end = random.Random(seed), time.monotonic() + seconds_left
     seconds: dict[str, list[float]] = {name: [] for name in KILLS}
     faults: dict[str, list[str]] = {name: [] for name in KILLS}
     with tempfile.TemporaryDirectory() as folder:
@@ -177,8 +186,10 @@ def measure(kills: int, port: int, only: list[str] | None = None) -> list[dict[s
         try:
             fleet.wait_for_scenes(time.monotonic())
             for number in range(kills):
+                if time.monotonic() > end:
+                    break
                 name = generator.choices(names, shares)[0] if number >= len(names) else names[number]
-                time.sleep(generator.uniform(0, 2))
+                time.sleep(generator.uniform(0, PERIOD_S))
                 try:
                     seconds[name].append(KILLS[name](fleet, generator))
                 except Exception as error:
@@ -190,14 +201,41 @@ def measure(kills: int, port: int, only: list[str] | None = None) -> list[dict[s
     return [{**row, "processor_seconds": fleet.processor_seconds} if row["killed"] == "node" else row for row in rows]
 
 
+def table(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what all runs saw together, a row for each kind of kill."""
+    rows = []
+    for name, measured in MEASURED.items():
+        of_kind = [row for run in runs for row in run["kills"] if row["killed"] == name]
+        times = [seconds for row in of_kind for seconds in row["seconds"]]
+        if times:
+            rows.append({
+                "killed": name, "times": len(times), "failed": sum(len(row["faults"]) for row in of_kind),
+                "measured (s)": measured, "median": f"{statistics.median(times):.2f}", "longest": f"{max(times):.2f}",
+                f"above {BACK_S:.0f} s": sum(seconds > BACK_S for seconds in times),
+            })  # fmt: skip
+    used = [seconds for run in runs for row in run["kills"] for seconds in row.get("processor_seconds", [])]
+    if used:
+        cells = ["", len(used), "", "processor time of the new process until then"]
+        cells += [f"{statistics.median(used):.2f}", f"{max(used):.2f}", ""]
+        rows.insert(1, dict(zip(rows[0], cells, strict=True)))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--port", type=int, default=18450)
     parser.add_argument("--only", choices=KILLS, action="append")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which it ends, whatever is left")
+    parser.add_argument("--runs", type=Path, help="file to which what was seen is appended")
+    parser.add_argument("--json", type=Path, help="file for a table of all runs in it")
     args = parser.parse_args()
-    rows = [row for row in measure(args.kills, args.port, args.only) if row["seconds"] or row["faults"]]
+    rows = measure(args.kills, args.port, args.seed, args.seconds, args.only)
+    runs = append_report(args.runs, {"kills": rows}) if args.runs else [{"kills": rows}]
+    if args.json:
+        write_result(args.json, "SIGKILL at random instants", table(runs), NOTE)
+    rows = [row for row in rows if row["seconds"] or row["faults"]]
     for row in rows:
         times = row["seconds"] or [float("nan")]
         print(
@@ -206,8 +244,6 @@ def main() -> None:
         )
     for used in filter(None, (row.get("processor_seconds") for row in rows)):
         print(f"processor time of a node until then: median {statistics.median(used):.2f} s, most {max(used):.2f} s")
-    if args.json:
-        args.json.write_text(json.dumps({"kills": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
     sys.exit(any(row["faults"] for row in rows))
 
 

@@ -1,21 +1,24 @@
 """A member with good keys sends mutations of every kind of message to a node, the page, a client, recorders and replay.
 
     skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 8
-    OMP_NUM_THREADS=1 python benchmarks/chaos_messages.py recordings/hidden --messages 1000000
+    OMP_NUM_THREADS=1 python benchmarks/chaos_messages.py recordings/hidden --messages 1000000 --chromium chromium
 
-All of them run in this process over a loopback network, with signatures. Limits on rates are lifted for them, so that
+All of them run at once, in this process, over a loopback network with signatures; what the member has sent is played
+by `replay` as well, a part at a time, for another page. Limits on rates are lifted for them, so that
 every message is read and not just refused for being one too many; `benchmarks/fleet_hostile.py` floods a fleet of
 processes that has its limits. Exit status 1 where an invariant does not hold: nothing ends, a recording is readable and
 holds valid messages only, nobody is taken for another, what the page and the client get of honest platforms stays
-fresh, honest platforms are still fused, and every message is taken or counted as refused.
+fresh, honest platforms are still fused, and every message is taken or counted as refused. Several runs (`--seed`) may
+be added up: each appends its report to the file of `--runs`, and `--json` makes a table of all that are in it.
 """
 
 import argparse
 import asyncio
 import dataclasses
-import importlib
+import functools
 import json
 import math
+import queue
 import sys
 import tempfile
 import threading
@@ -29,7 +32,10 @@ from typing import Any
 
 import psutil
 from aiohttp import ClientSession
+from chaos_browser import ShownPage
+from chaos_invariants import Violation, demand, strict_json
 from chaos_mutations import KINDS, Mutator
+from result_file import append_report, write_result
 
 from skyweave.fleet import FleetClient
 from skyweave.fleet.dashboard.page_server import serve_in_background
@@ -50,7 +56,7 @@ from skyweave.fleet.sinks.cameras import CameraSinkConfig
 from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder
-from skyweave.fleet.sinks.replay import replay
+from skyweave.fleet.sinks.replay import ReplayCount, replay
 from skyweave.fleet.sinks.subscriber import FleetSubscriber, ReceivedMessage
 from skyweave.fleet.sources.base import ImageSource, SourceContext
 from skyweave.fleet.sources.recording import RecordingSourceConfig
@@ -62,13 +68,9 @@ UNLIMITED = PeerLimits(
 )
 SINKS: list[SinkConfig] = [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig(interval=0.5)]
 MAX_AGE_S = 10.0  # of what page and client have of an honest platform: this process may be slow
-MAX_REPLAYED = 50_000  # hostile messages that are put into a recording
+REPLAYED_PART = 5000  # hostile messages in one recording
 
 NodeMaker = Callable[[str, LoopbackTransport, Credentials], tuple[Node, ImageSource]]
-
-
-class Violation(AssertionError):
-    """An invariant that does not hold."""
 
 
 def main() -> None:
@@ -78,6 +80,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--interval", type=float, default=0.5, help="seconds between two frames of a node")
     parser.add_argument("--chromium", help="program of a browser that shows the page meanwhile")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which it ends, whatever is left")
+    parser.add_argument("--quiet", type=float, default=0.0, help="seconds before, in which the rate of fusion is taken")
+    parser.add_argument("--runs", type=Path, help="file to which the report is appended")
+    parser.add_argument("--json", type=Path, help="file for a table of all reports in it")
     args = parser.parse_args()
 
     def make(name: str, transport: LoopbackTransport, credentials: Credentials) -> tuple[Node, ImageSource]:
@@ -88,13 +94,55 @@ def main() -> None:
         return node, source
 
     try:
-        print(json.dumps(attack(make, args.messages, args.seed, args.chromium), indent=1))
+        report = attack(make, args.messages, args.seed, args.chromium, args.seconds, args.quiet)
     except Violation as violation:
         print(f"VIOLATED: {violation}", file=sys.stderr)
         sys.exit(1)
+    print(json.dumps(report, indent=1))
+    reports = append_report(args.runs, report) if args.runs else [report]
+    if args.json:
+        write_result(args.json, "Hostile messages to everything at once", table(reports), f"{len(reports)} runs.")
 
 
-def attack(make: NodeMaker, messages: int, seed: int = 0, chromium: str | None = None) -> dict[str, Any]:
+def table(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return (measure, value) of several runs together."""
+
+    def total(*keys: str) -> Any:
+        return sum(functools.reduce(dict.__getitem__, keys, report) for report in reports)
+
+    def refused(*keys: str) -> Any:
+        return sum(sum(functools.reduce(dict.__getitem__, keys, report).values()) for report in reports)
+
+    rates = [report["rate of fusion"] for report in reports if report["rate of fusion"] is not None] or [math.nan]
+    pages = [report["browser"] for report in reports if "browser" in report]
+    oldest = max((page["oldest that was live (s)"] for page in pages), default=math.nan)
+    rows = {
+        "hostile messages": f"{total('messages'):,}",
+        "heartbeats and frames of the member that a node took": f"{total('node', 'taken'):,}",
+        "refused by the node, by reason": f"{refused('node', 'rejected'):,}",
+        "messages of all platforms that a listener took": f"{refused('listener', 'taken'):,}",
+        "refused by the listener, by reason": f"{refused('listener', 'rejected'):,}",
+        "played by replay": f"{total('replayed of hostile ones', 'played'):,}",
+        "refused by replay": f"{total('replayed of hostile ones', 'refused'):,}",
+        "recorded, and read again": f"{total('replayed', 'played'):,}",
+        "of these not valid": f"{total('replayed', 'refused'):,}",
+        "rate of honest fusion, as a share of that before": f"{min(rates):.2f} to {max(rates):.2f}",
+        "times that the page in the browser was looked at": f"{sum(page['looks'] for page in pages):,}",
+        "of these live": f"{sum(page['live'] for page in pages):,}",
+        "oldest that was shown as live (s)": f"{oldest:.1f}",
+        "memory grew by at most (MB)": f"{max(report['memory grew by (MB)'] for report in reports):.0f}",
+    }
+    return [{"measure": measure, "value": value} for measure, value in rows.items()]
+
+
+def attack(
+    make: NodeMaker,
+    messages: int,
+    seed: int = 0,
+    chromium: str | None = None,
+    seconds: float = math.inf,
+    quiet: float = 0.0,
+) -> dict[str, Any]:
     """Send mutated messages; return what came of them. Raises `Violation` where an invariant does not hold."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, unlimited_listeners(), ExitStack() as stack:
         keys = Path(folder) / "keys"
@@ -102,13 +150,20 @@ def attack(make: NodeMaker, messages: int, seed: int = 0, chromium: str | None =
         targets = Targets(stack, make, Path(folder), keys)
         targets.await_scenes()
         memory = psutil.Process().memory_info().rss
-        browser = stack.enter_context(shown_page(chromium, Path(folder), targets.address)) if chromium else None
-        sent, seconds = send_mutations(targets, messages, seed)
-        report = {"messages": messages, "seconds": round(seconds, 1), "sent": dict(sent), **targets.check(seconds)}
+        page = (
+            stack.enter_context(ShownPage(chromium, Path(folder), targets.address, HONEST[0], MAX_AGE_S))
+            if chromium
+            else None
+        )
+        before = targets.quiet_rate(quiet) if quiet else None
+        sent, took = send_mutations(targets, messages, seed, seconds)
+        report = {"messages": sum(sent.values()), "seconds": round(took, 1), "sent": dict(sent), **targets.check(took)}
+        report["rate of fusion"] = before and round(report["of these with the other honest one"] / took / before, 3)
         report["memory grew by (MB)"] = round((psutil.Process().memory_info().rss - memory) / 1e6, 1)
-        if browser is not None:
-            report["browser"] = browser()
+        if page is not None:
+            report["browser"] = page.report()
         report |= targets.finish()
+        demand(sum(report["replayed of hostile ones"].values()) == report["messages"], "replay has left some out")
     return report
 
 
@@ -146,6 +201,9 @@ class Targets:
         self.address = stack.enter_context(serve_in_background(self.state))
         self.client = stack.enter_context(FleetClient(FLEET, transport=self.network.join(), keys=str(keys)))
         self.threads = [self._thread(self._read_scenes, "client"), self._thread(self._ask_page, "page")]
+        self.to_replay: queue.Queue[Path] = queue.Queue()
+        self.replayed = ReplayCount()
+        self.threads.append(self._thread(self._replay_hostile, "replay"))
         for suffix in ("mcap", "rrd"):
             self.threads.append(self._thread(partial(self._record, suffix, str(keys)), suffix))
         for name in HONEST:
@@ -162,9 +220,21 @@ class Targets:
                 raise Violation("the honest nodes do not come together")
             time.sleep(0.05)
 
+    def quiet_rate(self, seconds: float) -> float:
+        """Return how often a second an honest node fuses the other one while nobody attacks."""
+        started = time.monotonic()
+        time.sleep(seconds)
+        return self._fused_since(started)[1] / (time.monotonic() - started)
+
+    def _fused_since(self, started: float) -> tuple[int, int]:
+        """Return how many scenes an honest node fused since then, and how many of these with the other one."""
+        recent = [peers for at, peers in self.fused[HONEST[0]] if at > started]
+        return len(recent), sum(HONEST[1] in peers for peers in recent)
+
     def check(self, seconds: float) -> dict[str, Any]:
         """Check the invariants while everything runs; return figures."""
         self._raise_faults()
+        scenes, fused = self._fused_since(time.monotonic() - seconds)
         node = self.nodes[HONEST[0]]
         deadline = time.monotonic() + 30
         while any(len(peer.queue) for peer in node.peers.all()) and time.monotonic() < deadline:
@@ -177,12 +247,11 @@ class Targets:
         demand(latest is not None and time.time() - latest["time"] < MAX_AGE_S, "the client's honest scene is old")
         page = strict_json(self.state.to_json())
         demand(page["age"].get(HONEST[0], math.inf) < MAX_AGE_S, f"the page's honest scene is old: {page['age']}")
-        recent = [peers for at, peers in self.fused[HONEST[0]] if at > time.monotonic() - seconds]
         return {
             "node": {"taken": peer.messages, "rejected": dict(rejected), "unknown": dict(node.peers.unknown_senders)},
             "listener": {"taken": dict(self.taken), "rejected": dict(self.auditor.rejected)},
-            "scenes fused by an honest node": len(recent),
-            "of these with the other honest one": sum(HONEST[1] in peers for peers in recent),
+            "scenes fused by an honest node": scenes,
+            "of these with the other honest one": fused,
             "faults in the log": self.faults,
         }
 
@@ -190,7 +259,7 @@ class Targets:
         """End everything; check and replay the recording."""
         self.stop.set()
         for thread in self.threads:
-            thread.join(60)
+            thread.join(120)
             demand(not thread.is_alive(), f"{thread.name} does not end")
         self._raise_faults()
         counted = sum(self.auditor.rejected.values()) + sum(self.taken.values())
@@ -198,8 +267,7 @@ class Targets:
         demand(self.counts["mcap"] > 0 and self.counts["rrd"] > 0, f"nothing was recorded: {self.counts}")
         played = replay(self.folder / "chaos.mcap", LoopbackNetwork().join(), threading.Event(), speed=1e6)
         demand(played.played == self.counts["mcap"] and not played.refused, f"{played} of {self.counts}")
-        hostile = replay(self.folder / "hostile.mcap", LoopbackNetwork().join(), threading.Event(), speed=1e6)
-        return {"recorded": self.counts, "replayed": vars(played), "replayed of hostile ones": vars(hostile)}
+        return {"recorded": self.counts, "replayed": vars(played), "replayed of hostile ones": vars(self.replayed)}
 
     def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
         def guarded() -> None:
@@ -253,16 +321,32 @@ class Targets:
 
         asyncio.run(ask())
 
+    def _replay_hostile(self) -> None:
+        """Play what the hostile member has sent on a network of its own, which another page shows."""
+        network = LoopbackNetwork()
+        state, close = watch_fleet(FLEET, network.join())
+        while not (self.stop.is_set() and self.to_replay.empty()):
+            try:
+                path = self.to_replay.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            try:
+                count = replay(path, network.join(), threading.Event(), speed=1e6)
+                self.replayed.played += count.played
+                self.replayed.refused += count.refused
+            finally:
+                path.unlink()
+            strict_json(state.to_json())
+        close()
+
     def _record(self, suffix: str, keys: str) -> None:
         path = self.folder / f"chaos.{suffix}"
         session = RecordingSession(FLEET, self.network.join(), self.stop, keys=keys)
         self.counts[suffix] = get_recorder(path)(path, session)
 
 
-def send_mutations(targets: Targets, messages: int, seed: int) -> tuple[Counter[str], float]:
+def send_mutations(targets: Targets, messages: int, seed: int, seconds: float) -> tuple[Counter[str], float]:
     """Send mutations of all kinds in turns, signed by the hostile member; return their numbers and the seconds."""
-    from mcap.writer import CompressionType, Writer
-
     credentials, transport = targets.credentials[HOSTILE], targets.network.join()
     scene = targets.client.latest(HONEST[0])
     assert scene is not None
@@ -274,25 +358,39 @@ def send_mutations(targets: Targets, messages: int, seed: int) -> tuple[Counter[
         heartbeat_topic(FLEET, victim.name), lambda _, envelope: mutator.on_heartbeat(victim.platform_id, envelope)
     )
     sealer, sent, started = EnvelopeSealer(credentials.signing_key, wall_clock), Counter[str](), time.monotonic()
-    with (targets.folder / "hostile.mcap").open("wb") as stream:
-        writer = Writer(stream, compression=CompressionType.NONE)
+    part: list[tuple[str, bytes]] = []
+    for index in range(messages):
+        kind = KINDS[index % len(KINDS)]
+        topic, message = mutator.message(kind)
+        transport.publish(topic, seal(sealer, topic, message, mutator))
+        sent[kind] += 1
+        part.append((topic, message))
+        if len(part) == REPLAYED_PART:
+            targets.to_replay.put(write_part(targets.folder / f"hostile-{index}.mcap", part))
+            part = []
+        if index % 200 == 199:
+            targets._raise_faults()
+            time.sleep(0.001)  # others have their turn
+            if time.monotonic() - started > seconds:
+                break
+    targets.to_replay.put(write_part(targets.folder / "hostile.mcap", part))
+    return sent, time.monotonic() - started
+
+
+def write_part(path: Path, messages: list[tuple[str, bytes]]) -> Path:
+    """Write a recording as only a hostile one is: with what no recorder takes."""
+    from mcap.writer import CompressionType, Writer
+
+    with path.open("wb") as stream:
+        writer: Any = Writer(stream, compression=CompressionType.NONE)  # parts of it are not typed
         writer.start()
         channels: dict[str, int] = {}
-        for index in range(messages):
-            kind = KINDS[index % len(KINDS)]
-            topic, message = mutator.message(kind)
-            transport.publish(topic, seal(sealer, topic, message, mutator))
-            sent[kind] += 1
-            if index < MAX_REPLAYED:
-                if topic not in channels:
-                    channels[topic] = writer.register_channel(topic=topic, message_encoding="skyweave", schema_id=0)
-                writer.add_message(channels[topic], index, message, index)
-            if index % 200 == 199:
-                targets._raise_faults()
-                time.sleep(0.001)  # others have their turn
-        finish: Callable[[], None] = writer.finish  # parts of it are not typed
-        finish()
-    return sent, time.monotonic() - started
+        for index, (topic, message) in enumerate(messages):
+            if topic not in channels:
+                channels[topic] = writer.register_channel(topic=topic, message_encoding="skyweave", schema_id=0)
+            writer.add_message(channels[topic], index, message, index)
+        writer.finish()
+    return path
 
 
 def seal(sealer: EnvelopeSealer, topic: str, message: bytes, mutator: Mutator) -> bytes:
@@ -304,47 +402,6 @@ def seal(sealer: EnvelopeSealer, topic: str, message: bytes, mutator: Mutator) -
         changed[mutator.random.randrange(12)] ^= 1 << mutator.random.randrange(8)
         return bytes(changed)
     return envelope
-
-
-def strict_json(text: str) -> Any:
-    """Parse JSON as a browser does."""
-
-    def refuse(constant: str) -> None:
-        raise Violation(f"{constant} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-def demand(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Violation(otherwise)
-
-
-@contextmanager
-def shown_page(program: str, folder: Path, address: str) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Show the page in a browser; give what returns how it looks, and demands that it is live."""
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-    loop = asyncio.new_event_loop()
-    browser = importlib.import_module("headless").Browser(program, folder)
-    loop.run_until_complete(browser.__aenter__())
-    loop.run_until_complete(browser.open(address))
-
-    def look() -> dict[str, Any]:
-        async def ask() -> dict[str, Any]:
-            text = "document.getElementById('connection').textContent"
-            await browser.until(f"{text} === 'live'", 30)
-            age = await browser.run(f"age({HONEST[0]!r})")
-            demand(age < MAX_AGE_S, f"the browser shows {HONEST[0]} {age} s old")
-            demand(not browser.complaints, f"the browser's console: {browser.complaints[:3]}")
-            return {"connection": await browser.run(text), "age (s)": round(age, 2)}
-
-        return loop.run_until_complete(ask())
-
-    try:
-        yield look
-    finally:
-        loop.run_until_complete(browser.__aexit__())
-        loop.close()
 
 
 if __name__ == "__main__":

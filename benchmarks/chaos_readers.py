@@ -20,16 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from chaos_invariants import Violation, demand, strict_json
 from chaos_messages import (
     FLEET,
     HONEST,
     HOSTILE,
     SINKS,
     UNLIMITED,
-    Violation,
-    demand,
     seal,
-    strict_json,
     unlimited_listeners,
 )
 from chaos_mutations import KINDS, Mutator

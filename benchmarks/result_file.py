@@ -37,6 +37,19 @@ def write_result(path: Path, title: str, rows: Sequence[dict[str, Any]], note: s
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
+def append_report(path: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Add the report of a run, with commit and machine, to a file; return all reports in it.
+
+    Args:
+        path: of the file, a JSON array; made if there is none.
+        report: of the run.
+    """
+    reports: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    reports.append({**report, "commit": _git("rev-parse", "--short", "HEAD"), "machine": _describe_machine()})
+    path.write_text(json.dumps(reports, indent=1) + "\n")
+    return reports
+
+
 def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 

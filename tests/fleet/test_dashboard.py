@@ -20,8 +20,10 @@ from skyweave.fleet.dashboard.fleet_monitor import FleetMonitor
 from skyweave.fleet.dashboard.geographic_fit import EXTENT_M, exponents, fit_geographic
 from skyweave.fleet.dashboard.state import DashboardState, watch_fleet
 from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.scene_message import LinkContent, LinkPose
+from skyweave.fleet.link.topics import result_topic
 from skyweave.fleet.sinks.cameras import CameraSinkConfig
 from skyweave.fleet.sinks.messages import SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
@@ -242,3 +244,14 @@ def test_a_state_without_a_place_on_earth_has_no_degrees() -> None:
     assert state.json_content()["geographic"] is None
     state.on_scene(scene("UAV_1", 0.0), 0.0)
     assert state.json_content()["geographic"]["origin"] == [0.0, 0.0]
+
+
+def test_what_waited_at_its_platform_is_as_old_as_it_is() -> None:
+    """A busy node fuses in time and sends later: the age counts from the capture."""
+    network, now = LoopbackNetwork(), wall_clock()
+    state, close = watch_fleet("test", network.join())
+    waited = msgspec.structs.replace(scene("UAV_1", 0.0), time=now / 1e9 - 5.0, latency=0.1)
+    topic = result_topic("test", "UAV_1", "scene")
+    network.join().publish(topic, EnvelopeSealer(None, wall_clock).seal(topic, msgspec.json.encode(waited)))
+    assert 5.0 <= state.json_content()["age"]["UAV_1"] < 30.0
+    close()

@@ -113,6 +113,10 @@ def test_an_operator_selects_follows_and_hears_of_a_lost_node(nodes: Nodes, tmp_
         await browser.until("document.getElementById('connection').textContent === 'live'", SECONDS)
         await browser.until("state.common.length === 2 && viewport.scale > 1", SECONDS)
         assert await fits(browser)
+        # a state that took five seconds longer to come than others is shown as five seconds older
+        held_up = "JSON.stringify({...state, written: performance.now() / 1000 - Math.min(...delays) - 5})"
+        assert await browser.run(f"receive({held_up}), showAge(), age('UAV_1')") >= 5.0
+        assert "NOT LIVE" in await browser.run("receive(" + held_up + "), showAge(), $('connection').textContent")
         # select: the pointer, then who sees it and what is known of it
         await click(browser, str(EAST), str(NORTH + 9))
         await browser.until("selected === 'UAV_1-2'", SECONDS)

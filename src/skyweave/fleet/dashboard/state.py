@@ -26,6 +26,7 @@ RATE_WINDOW_S = 2.0  # over which throughput is measured
 MAX_PLATFORMS = 64
 MAX_CAMERAS = 8  # of one platform
 MAX_KEPT_SCENES = 8  # of one platform, for the images that belong to them
+MAX_WAITED_S = 60.0  # of a scene in the queue of a sink; one that seems to have waited longer is of a recording
 ORIGIN_STEP_M = 5000.0  # by which the origin of the polynomials moves with the fleet
 
 
@@ -138,7 +139,7 @@ class DashboardState:
 
         Args:
             scene: as it came.
-            age: seconds since it was sent.
+            age: seconds since it was fused.
         """
         now = self.monotonic()
         bytes_by_peer = {name: link.bytes for name, link in scene.links.items()}
@@ -209,6 +210,7 @@ class DashboardState:
             return {
                 "fleet": self.fleet,
                 "time": self._time(),
+                "written": now,
                 "platforms": {name: _platform_content(shown) for name, shown in self._platforms.items()},
                 "age": {name: round(shown.age + now - shown.received, 2) for name, shown in self._platforms.items()},
                 "cameras": [
@@ -299,6 +301,12 @@ def _measure_rates(shown: _ShownPlatform, now: float, bytes_by_peer: dict[str, i
         shown.measured, shown.bytes_by_peer = now, bytes_by_peer
 
 
+def _waited_s(scene: SceneMessage, sent: int) -> float:
+    """Return for how long a scene waited at its platform until it was sent, by that platform's clock."""
+    waited = sent / NS_PER_S - scene.time - max(scene.latency, 0.0)
+    return waited if 0 < waited < MAX_WAITED_S else 0.0
+
+
 def _platform_content(shown: _ShownPlatform) -> dict[str, Any]:
     return {**msgspec.structs.asdict(shown.scene), "rates": shown.rates}
 
@@ -324,7 +332,7 @@ def watch_fleet(
     def on_message(received: ReceivedMessage) -> None:
         state.on_message(received.address.platform)
         if isinstance(received.content, SceneMessage):
-            state.on_scene(received.content, received.age)
+            state.on_scene(received.content, received.age + _waited_s(received.content, received.sent))
         elif isinstance(received.content, CameraImage):
             state.on_camera(received.content)
 

@@ -22,10 +22,12 @@ class OpenedMessage:
     Attributes:
         message: the bytes.
         age: seconds since it was sent.
+        sent: when that was, UTC nanoseconds by the sender's clock.
     """
 
     message: bytes
     age: float
+    sent: int
 
 
 class Sender:
@@ -69,7 +71,7 @@ class Sender:
         self._leads.append(opened.sent - clock)
         # A clock that is ahead makes messages look younger: by as much as its quickest message was ahead.
         lead = max(*self._leads, 0)
-        return OpenedMessage(opened.message, max(clock - opened.sent + lead, 0) / NS_PER_S)
+        return OpenedMessage(opened.message, max(clock - opened.sent + lead, 0) / NS_PER_S, opened.sent)
 
     def penalize(self, reason: str) -> None:
         """Take less from a sender of malformed messages.

@@ -35,6 +35,7 @@ class ReceivedMessage:
         message: its bytes.
         content: what they say.
         age: seconds since it was sent, by the sender's quickest messages; never less where clocks are right.
+        sent: when that was, UTC nanoseconds by the sender's clock.
         envelope: that it came in.
     """
 
@@ -43,6 +44,7 @@ class ReceivedMessage:
     message: bytes
     content: MessageContent
     age: float
+    sent: int
     envelope: bytes
 
 
@@ -232,7 +234,7 @@ class FleetSubscriber:
         content = read_content(address, opened.message)
         if isinstance(content, str):
             return content
-        return ReceivedMessage(topic, address, opened.message, content, opened.age, envelope)
+        return ReceivedMessage(topic, address, opened.message, content, opened.age, opened.sent, envelope)
 
     def _add_sender(self, name: str, now: float) -> Sender | str:
         """Return a sender that is new, or why it may not speak. Called with the lock held."""

@@ -11,6 +11,8 @@ const TRAIL_SECONDS = 8;                          // of trails
 const STALE_SECONDS = 3;                          // from which an age is marked, and what is drawn from it is pale
 const NOT_LIVE_SECONDS = 2;                       // without a drawn state after which the page no longer says "live"
 const MAX_CLOCK_SECONDS = 15;                     // by which a platform's clock may differ from the viewer's
+const MAX_DELAYS = 64;                            // states of which it is remembered how long they took to come
+let delays = [];                                  // of the newest states: seconds from the server's clock to this one's
 let connected = false, drawnAt = -Infinity, fault = "";
 let state = null, paused = false, chosen = COMMON, fitted = "", mapMoved = false, socket = null, wait = 250;
 let fleetIdentities = new Map();                  // "platform/track" -> identity in the common scene
@@ -19,7 +21,7 @@ const trails = new Map();                         // track of the chosen platfor
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/live`);
-  socket.onopen = () => { wait = 250; };
+  socket.onopen = () => { wait = 250; delays = []; };
   socket.onmessage = (event) => { if (!paused) { receive(event.data); } };
   socket.onclose = () => {
     connected = false;
@@ -32,8 +34,19 @@ function receive(text) {
   const before = drawnAt;
   connected = true;
   drawnAt = performance.now();
-  try { update(JSON.parse(text)); fault = ""; }
+  try {
+    const next = JSON.parse(text);
+    drawnAt -= 1000 * secondsOnTheWay(next.written);
+    update(next);
+    fault = "";
+  }
   catch (error) { drawnAt = before; fault = `cannot show what comes: ${error.message}`; }
+}
+
+// Neither clock is ever set: how much longer than the quickest a state took to come is a delay, of server, link or browser.
+function secondsOnTheWay(written) {
+  delays = [...delays.slice(1 - MAX_DELAYS), performance.now() / 1000 - written];
+  return delays[delays.length - 1] - Math.min(...delays);
 }
 
 function sinceDrawn() { return (performance.now() - drawnAt) / 1000; }

@@ -5,10 +5,11 @@
 
 `measure` runs nodes with keys over Zenoh and TLS as clients of one `skyweave fleet router` in a process of its own; the
 nodes share a process and a thread, each with a session of its own, and fly at 10 m/s over cars that a stand-in detector
-sees. Their clocks run slowly (`--slow`), so that a machine with other work keeps up; figures are by these clocks. In a
-network namespace of its own the loopback interface counts what travels, headers, acknowledgements and signs of life of
-links included. `simulate` moves any number of platforms over the same tiles and counts who receives whom, and what
-changes in the routers' tables.
+sees. The city consists of districts of 16 nodes, all alike in density, edges and flights, with a belt of more than two
+tiles between them: what a node costs can differ by the size of the fleet alone. Their clocks run slowly (`--slow`), so
+that a machine with other work keeps up; figures are by these clocks. In a network namespace of its own the loopback
+interface counts what travels, headers, acknowledgements and signs of life of links included. `simulate` moves any
+number of platforms over the same tiles and counts who receives whom, and what changes in the routers' tables.
 """
 
 import argparse
@@ -50,6 +51,9 @@ DENSITY = 16e-6  # platforms a square metre
 CARS = 400e-6  # likewise
 SPEED_M_S = 10.0
 WARM_UP_ROUNDS = 6
+DISTRICT = 16  # platforms
+DISTRICTS_ALONG = 8
+BELT_TILES = 2  # at least, between districts: nobody is received across
 SITE_PLATFORMS = 250  # behind one router
 
 
@@ -58,22 +62,26 @@ class CityPerceiver(BoxMessages):
 
     fingerprint, resolution = 0, RESOLUTION_M
 
-    def __init__(self, number: int, side: float, interval: float) -> None:
+    def __init__(self, number: int, interval: float, epoch: int) -> None:
         super().__init__(("car",), interval)
-        generator = np.random.default_rng(number)
+        district, number = divmod(number, DISTRICT)
+        generator, side = np.random.default_rng(number), float(np.sqrt(DISTRICT / DENSITY))
+        period = (np.ceil(side / TILE_M) + BELT_TILES) * TILE_M  # whole tiles, so that all districts lie on them alike
+        self.origin = np.array(ORIGIN) + period * np.array(divmod(district, DISTRICTS_ALONG))
         self.start, heading = generator.uniform(0, side, 2), generator.uniform(0, 2 * np.pi)
         self.velocity, self.side = SPEED_M_S * np.array([np.cos(heading), np.sin(heading)]), side
-        self.noise = generator
+        self.noise, self.epoch = generator, epoch
         self.cars = np.random.default_rng(0).uniform(0, side, (round(CARS * side**2), 2))  # the same for all
 
-    def position(self, seconds: float) -> np.ndarray:
-        """It turns where the city ends."""
+    def position(self, time_ns: int) -> np.ndarray:
+        """It turns where the district ends."""
+        seconds = (time_ns - self.epoch) / 1e9
         return self.side - np.abs((self.start + self.velocity * seconds) % (2 * self.side) - self.side)
 
     def observe(self, frame: Frame, place: WorldFrame) -> EgoScene:
-        x, y = np.round((self.position(frame.time % 10**15 / 1e9) + ORIGIN) / 4) * 4
+        x, y = np.round((self.position(frame.time) + self.origin) / 4) * 4
         grid = MapGrid.around(float(x), float(y), MAP_M, RESOLUTION_M, CRS)
-        near = self.cars[(np.abs(self.cars + ORIGIN - (x, y)) < MAP_M / 2 - 1).all(1)] + ORIGIN
+        near = self.cars[(np.abs(self.cars + self.origin - (x, y)) < MAP_M / 2 - 1).all(1)] + self.origin
         count = len(near)
         centres = np.column_stack([near + self.noise.normal(0, 0.2, near.shape), np.full(count, 0.8)])
         boxes = Boxes(centres, np.tile([4.5, 1.8, 1.6], (count, 1)), np.zeros(count))
@@ -99,7 +107,7 @@ class SlowClock:
 def measure(
     count: int, tiles: tuple[int, ...], interval: float, seconds: float, port: int, slow: float
 ) -> dict[str, Any]:  # fmt: skip
-    names, side = [f"UAV_{number}" for number in range(count)], float(np.sqrt(count / DENSITY))
+    names = [f"UAV_{number}" for number in range(count)]
     options = NodeOptions(tiles=tiles, max_time_offset=0.95 * interval)
     with tempfile.TemporaryDirectory() as keys:
         create_keys(keys, names, relays=["gate"])
@@ -109,7 +117,7 @@ def measure(
             try:
                 assert router.stdout is not None and router.stdout.readline()
                 clock = SlowClock(slow)
-                perceivers = [CityPerceiver(number, side, interval) for number in range(count)]
+                perceivers = [CityPerceiver(number, interval, clock.start) for number in range(count)]
                 nodes = [
                     open_node(perceiver, name, keys, gate, options, clock)
                     for perceiver, name in zip(perceivers, names, strict=True)
@@ -169,7 +177,7 @@ def run(nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: f
 
 def overlap(node: Node, synchronized: Any) -> bool:
     assert isinstance(node.perceiver, CityPerceiver)
-    centre = node.perceiver.position(node.clock() % 10**15 / 1e9) + ORIGIN
+    centre = node.perceiver.position(node.clock()) + node.perceiver.origin
     grid: WireGrid = synchronized.content.grid
     other = (grid.west + grid.columns / 2) * grid.metres, (grid.north - grid.rows / 2) * grid.metres
     return bool((np.abs(centre - other) < MAP_M).all())

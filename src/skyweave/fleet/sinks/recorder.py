@@ -89,8 +89,8 @@ def record_messages(session: RecordingSession, write: MessageWriter, save: Calla
     try:
         while not session.stop.is_set() and (end is None or time.monotonic() < end):
             if time.monotonic() - saved_at > SAVE_INTERVAL_S:
+                saved_at = time.monotonic()  # a slow disk is brought the rest at once
                 save()
-                saved_at = time.monotonic()
             try:
                 received, arrived = waiting.get(timeout=POLL_S)
             except queue.Empty:

@@ -22,7 +22,7 @@ from skyweave.fleet.dashboard.state import DashboardState, watch_fleet
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork
-from skyweave.fleet.link.scene_message import LinkContent, LinkPose
+from skyweave.fleet.link.scene_message import LinkContent, LinkPose, SceneMessage
 from skyweave.fleet.link.topics import result_topic
 from skyweave.fleet.sinks.cameras import CameraSinkConfig
 from skyweave.fleet.sinks.messages import SceneSinkConfig
@@ -30,13 +30,17 @@ from skyweave.fleet.sinks.publisher import ScenePublisher
 from waiting import until
 
 
+def update(common: CommonScene, message: SceneMessage, delay: float = 0.1) -> None:
+    common.update(message, message.time + delay)
+
+
 def test_a_track_has_one_identity_whoever_follows_it() -> None:
     common = CommonScene()
     for step in range(8):  # two cars drive side by side; UAV_2 numbers them the other way round
         x = 2.0 * step
         moving = {"velocity": (4.0, 0.0)}
-        common.update(scene("UAV_1", step / 2, box("1", x, 0.0, **moving), box("2", x, 5.0, **moving)))
-        common.update(scene("UAV_2", step / 2, box("1", x + 0.2, 5.1, **moving), box("2", x, 0.1, **moving)))
+        update(common, scene("UAV_1", step / 2, box("1", x, 0.0, **moving), box("2", x, 5.0, **moving)))
+        update(common, scene("UAV_2", step / 2, box("1", x + 0.2, 5.1, **moving), box("2", x, 0.1, **moving)))
     objects = {known.identity: known.json_content() for known in common.objects()}
     assert objects.keys() == {"UAV_1-1", "UAV_1-2"}
     assert objects["UAV_1-1"]["tracks"] == {"UAV_1": "1", "UAV_2": "2"}
@@ -48,27 +52,30 @@ def test_a_track_has_one_identity_whoever_follows_it() -> None:
 
 def test_an_identity_survives_its_first_node_and_new_numbers_of_another() -> None:
     common = CommonScene()
-    common.update(scene("UAV_1", 0.0, box("7", 0.0)))
-    common.update(scene("UAV_2", 0.0, box("3", 0.0)))
-    common.update(scene("UAV_2", 1.0, box("9", 0.5)))  # its tracker lost it for a while
+    update(common, scene("UAV_1", 0.0, box("7", 0.0)))
+    update(common, scene("UAV_2", 0.0, box("3", 0.0)))
+    update(common, scene("UAV_2", 1.0, box("9", 0.5)))  # its tracker lost it for a while
     assert [known.identity for known in common.objects()] == ["UAV_1-7"]
     for step in range(2, 9):
-        common.update(scene("UAV_2", float(step), box("9", 0.5)))
+        update(common, scene("UAV_2", float(step), box("9", 0.5)))
     assert [known.json_content()["tracks"] for known in common.objects()] == [{"UAV_2": "9"}]
-    common.update(scene("UAV_1", 9.0, box("7", 60.0)))  # started anew: its track 7 is another car
+    update(common, scene("UAV_1", 9.0, box("7", 60.0)))  # started anew: its track 7 is another car
     assert sorted(known.identity for known in common.objects()) == ["UAV_1-7", "UAV_1-7.2"]
 
 
 def test_objects_found_apart_are_joined_and_others_are_not() -> None:
     common = CommonScene()
-    common.update(scene("UAV_1", 0.0, box("1", 0.0)))
-    common.update(scene("UAV_2", 0.0, box("1", 3.5), box("2", 40.0)))
+    update(common, scene("UAV_1", 0.0, box("1", 0.0)))
+    update(common, scene("UAV_2", 0.0, box("1", 3.5), box("2", 40.0)))
     assert len(common.objects()) == 3
-    common.update(scene("UAV_1", 0.5, box("1", 1.0)))
-    common.update(scene("UAV_2", 0.5, box("1", 1.5), box("2", 40.0)))
+    update(common, scene("UAV_1", 0.5, box("1", 1.0)))
+    update(common, scene("UAV_2", 0.5, box("1", 1.5), box("2", 40.0)))
     assert [known.identity for known in common.objects()] == ["UAV_1-1", "UAV_2-2"]
-    common.update(
-        scene("UAV_3", 0.6, box("4", 1.0, category="truck"), box("5", 2.5, category="pedestrian", size=(0.5, 0.5, 1.7)))
+    update(
+        common,
+        scene(
+            "UAV_3", 0.6, box("4", 1.0, category="truck"), box("5", 2.5, category="pedestrian", size=(0.5, 0.5, 1.7))
+        ),
     )
     contents = [known.json_content() for known in common.objects()]
     assert [content["classes"] for content in contents] == [["car", "truck"], ["car"], ["pedestrian"]]
@@ -77,8 +84,8 @@ def test_objects_found_apart_are_joined_and_others_are_not() -> None:
 
 def test_positions_are_averaged_and_what_all_took_from_the_same_frames_gets_no_surer() -> None:
     common = CommonScene()
-    common.update(scene("UAV_1", 0.0, box("1", 0.0, covariance=(1.0, 0.2, 2.0), observers=("UAV_1",))))
-    common.update(scene("UAV_2", 0.0, box("1", 1.0, covariance=(3.0, 0.0, 2.0), observers=("UAV_1", "UAV_3"))))
+    update(common, scene("UAV_1", 0.0, box("1", 0.0, covariance=(1.0, 0.2, 2.0), observers=("UAV_1",))))
+    update(common, scene("UAV_2", 0.0, box("1", 1.0, covariance=(3.0, 0.0, 2.0), observers=("UAV_1", "UAV_3"))))
     content = common.objects()[0].json_content()
     assert content["centre"][0] == 0.5 and content["covariance"] == [2.0, 0.1, 2.0]
     assert content["observers"] == ["UAV_1", "UAV_3"]
@@ -86,16 +93,42 @@ def test_positions_are_averaged_and_what_all_took_from_the_same_frames_gets_no_s
 
 def test_a_stream_that_begins_anew_is_a_new_scene() -> None:
     common = CommonScene()
-    common.update(scene("UAV_1", 100.0, box("1", 0.0)))
-    common.update(scene("UAV_1", 0.0, box("1", 50.0)))
+    update(common, scene("UAV_1", 100.0, box("1", 0.0)))
+    update(common, scene("UAV_1", 0.0, box("1", 50.0)))
     assert [known.json_content()["centre"][0] for known in common.objects()] == [50.0]
+
+
+@pytest.mark.parametrize("wrong", [-1e9, -3600.0, -8.0, -2.0, 2.0, 8.0, 3600.0, 1e9])
+@pytest.mark.parametrize("latency", [0.1, 1e10, -1e10])
+def test_a_wrong_clock_hides_nothing_of_others(wrong: float, latency: float) -> None:
+    common = CommonScene()
+    for step in range(20):
+        seconds = step / 2
+        update(common, scene("UAV_1", seconds, box("1", 2.0 * step, velocity=(4.0, 0.0))))
+        hostile = scene("UAV_2", max(seconds + wrong, -NOW), box("5", 900.0), latency=latency)
+        common.update(hostile, NOW + seconds + 0.2)
+        shown = {known.identity: known.json_content() for known in common.objects()}
+        assert shown["UAV_1-1"]["centre"][0] == pytest.approx(2.0 * step)
+    assert len(shown["UAV_1-1"]["trail"]) > 10
+    assert latency != 0.1 or abs(wrong) > 3000 or "UAV_2-5" in shown, "an honest one is shown, too"
+
+
+def test_one_platform_leaves_room_for_the_objects_of_others() -> None:
+    common = CommonScene()
+    for step in range(4):
+        many = [
+            box(f"{step}-{index}", 10.0 * (index % 32), 10.0 * (index // 32) + 1000 * step) for index in range(1024)
+        ]
+        update(common, scene("UAV_1", step / 2, *many))
+    update(common, scene("UAV_2", 2.0, box("1", -500.0)))
+    assert "UAV_2-1" in {known.identity for known in common.objects()}
 
 
 def test_many_objects_of_many_platforms_are_bounded() -> None:
     common = CommonScene()
     for number in range(3):
         boxes = [box(str(index), 10.0 * (index % 32), 10.0 * (index // 32) + 400 * number) for index in range(800)]
-        common.update(scene(f"UAV_{number}", 0.0, *boxes))
+        update(common, scene(f"UAV_{number}", 0.0, *boxes))
     assert len(common.objects()) == 2048
 
 
@@ -159,11 +192,11 @@ def test_nodes_that_disagree_for_long_and_refused_messages_are_warned_of() -> No
     monitor = FleetMonitor(log)
     for step in range(6):
         time = step / 2
-        common.update(scene("UAV_1", time, box("1", 0.0)))
-        common.update(scene("UAV_2", time, box("1", 0.0 if step == 0 else 4.0)))
+        update(common, scene("UAV_1", time, box("1", 0.0)))
+        update(common, scene("UAV_2", time, box("1", 0.0 if step == 0 else 4.0)))
         monitor.check_objects(common.objects(), NOW + time)
     assert events_of(log) == [("disagreement", "", True)] and "4.0 m apart" in log.json_content()[0]["text"]
-    common.update(scene("UAV_2", 3.0, box("1", 0.0)))
+    update(common, scene("UAV_2", 3.0, box("1", 0.0)))
     monitor.check_objects(common.objects(), NOW + 3.0)
     assert events_of(log) == [("disagreement", "", False)]
     for number in (1, 1, 5):

@@ -16,10 +16,12 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 from aiohttp import ClientSession, WSServerHandshakeError
 from pyproj import Transformer
 
-from fabricated_page import box, scene, view
+import fabricated_fleet as fleet
+from fabricated_page import NOW, box, scene, view
 from skyweave.core.http_server import LOCAL_HOST, serve_in_thread
 from skyweave.fleet.dashboard.page_server import create_app
 from skyweave.fleet.dashboard.state import DashboardState
+from skyweave.fleet.link.clocks import NS_PER_S
 
 EAST, NORTH = 691_000.0, 5_334_000.0
 SITE = "https://map.example.org"
@@ -28,9 +30,11 @@ SITE = "https://map.example.org"
 @pytest.fixture
 def state() -> DashboardState:
     """Two nodes follow two cars, one of which drives east at 4 m/s."""
-    state = DashboardState("test")
+    clock = fleet.HandClock()
+    state = DashboardState("test", clock)
     camera = view(position=(EAST, NORTH - 30, 40.0), heading=math.pi / 2)
     for step in range(4):
+        clock.now = round((NOW + step / 2 + 0.2) * NS_PER_S)
         moving = box("1", EAST + 2 * step, NORTH, velocity=(4.0, 0.0), observers=("UAV_1",), covariance=(1.0, 0.0, 4.0))
         parked = box("2", EAST, NORTH + 100, yaw=math.pi / 2)
         for name in ("UAV_1", "UAV_2"):

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from skyweave.fleet.dashboard.platform_clocks import PlatformClocks
 from skyweave.fleet.link.scene_message import SceneBox, SceneMessage
 
 MAX_OBJECTS = 2048
+MAX_STARTED = 1024  # of these by one platform: nobody fills what others need
 MAX_ESTIMATE_AGE_S = 1.5  # of a node's estimate that counts, before the newest
 MAX_COAST_S = 2.0  # without an estimate, after which an object is no longer shown
 FORGET_AFTER_S = 10.0  # without an estimate, after which its identity is not given again
@@ -29,6 +32,7 @@ MAX_DISAGREEMENT_M = 3.0  # between nodes' estimates of one object; beyond it th
 MAX_TRAIL_POINTS = 240
 MAX_TRAIL_S = 60.0
 SHOWN_TRAIL_S = 8.0
+MAX_CLOCK_STEP_S = 1.0  # back, by which the receiver's clock may be set without everything beginning anew
 MIN_TRAIL_STEP_S = 0.3
 MIN_HEADING_SPEED_M_S = 0.5  # below which an object heads where its box points
 
@@ -63,6 +67,7 @@ class CommonObject:
         identity: constant over time, the same whoever follows it.
         number: grows with every new object.
         time: of its newest estimate, UTC seconds.
+        first_platform: whose track was its first.
         estimates: by platform.
         trail: east, north and UTC seconds of where it was.
     """
@@ -70,6 +75,7 @@ class CommonObject:
     identity: str
     number: int
     time: float
+    first_platform: str
     estimates: dict[str, Estimate] = field(default_factory=dict)
     trail: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_TRAIL_POINTS))
 
@@ -143,31 +149,43 @@ class CommonScene:
     """Joins the tracks of all nodes. Not for several threads at once."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._objects: dict[str, CommonObject] = {}
         self._identities: dict[tuple[str, str], str] = {}  # by platform and track
-        self._time, self._num_started = 0.0, 0
+        self._clocks = PlatformClocks()
+        self._now = self._time = 0.0  # of the newest message, and of the newest capture
+        self._num_started = 0
 
-    def update(self, scene: SceneMessage) -> None:
-        """Take a node's newest scene.
+    def update(self, scene: SceneMessage, now: float) -> None:
+        """Take a node's newest scene. Whatever time it gives, what others have seen stays.
 
         Args:
             scene: as it came.
+            now: when that was, UTC seconds by the receiver's clock; earlier than before: the stream begins anew.
         """
-        self._time = scene.time
-        self._forget(scene.time)
+        if now < self._now - MAX_CLOCK_STEP_S:
+            self._clear()
+        self._now = now
+        time = self._clocks.capture_time(scene.platform, scene.time, scene.latency, now)
+        scene = msgspec.structs.replace(scene, time=time)
+        self._time = max(self._time, time)
+        self._forget()
         boxes = [box for box in scene.boxes if box.id is not None]
         unknown = [box for box in boxes if not self._continue(scene, box)]
         for box, known in self._matches(scene, unknown):
             self._assign(scene, box, known)
-        for box in unknown:
-            if (scene.platform, str(box.id)) not in self._identities:
-                self._start(scene, box)
+        started = sum(known.first_platform == scene.platform for known in self._objects.values())
+        new = [box for box in unknown if (scene.platform, str(box.id)) not in self._identities]
+        for box in new[: max(MAX_STARTED - started, 0)]:
+            self._start(scene, box)
         self._join_duplicates(scene.platform)
         self._extend_trails(scene)
 
     def objects(self) -> list[CommonObject]:
         """Return the objects that are shown, by identity."""
-        return [known for _, known in sorted(self._objects.items()) if abs(self._time - known.time) <= MAX_COAST_S]
+        return [known for _, known in sorted(self._objects.items()) if self._time - known.time <= MAX_COAST_S]
 
     def identity(self, platform: str, track: str | None) -> str | None:
         """Return the fleet-wide identity of a node's track; None: it has none.
@@ -223,7 +241,7 @@ class CommonScene:
         if len(self._objects) < MAX_OBJECTS:
             identity = self._free_identity(box.identity or f"{scene.platform}-{box.id}")
             self._num_started += 1
-            self._objects[identity] = CommonObject(identity, self._num_started, scene.time)
+            self._objects[identity] = CommonObject(identity, self._num_started, scene.time, scene.platform)
             self._assign(scene, box, self._objects[identity])
 
     def _assign(self, scene: SceneMessage, box: SceneBox, known: CommonObject) -> None:
@@ -272,11 +290,9 @@ class CommonScene:
                 while trail and known.time - trail[0][2] > MAX_TRAIL_S:
                     trail.popleft()
 
-    def _forget(self, time: float) -> None:
-        """Forget what was not seen for long, and what is ahead of the scenes: the stream has begun anew."""
-        gone = [
-            identity for identity, known in self._objects.items() if not -1.0 <= time - known.time <= FORGET_AFTER_S
-        ]
+    def _forget(self) -> None:
+        """Forget what was not seen for long."""
+        gone = [identity for identity, known in self._objects.items() if self._time - known.time > FORGET_AFTER_S]
         for identity in gone:
             del self._objects[identity]
         if gone:

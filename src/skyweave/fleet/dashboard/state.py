@@ -157,7 +157,7 @@ class DashboardState:
                 self._last_views[scene.platform] = scene.views[0], now
             for camera in shown.cameras.values():
                 self._match_scene(shown, camera)
-            self.common_scene.update(scene)
+            self.common_scene.update(scene, self._time())
             self._monitor.on_scene(scene, self._time())
             self.version += 1
 

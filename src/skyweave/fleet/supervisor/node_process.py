@@ -15,7 +15,7 @@ from typing import Any
 
 from skyweave.fleet.supervisor.process import start_process
 
-MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0  # before a node that keeps ending is started again
 SETTLED_AFTER_S = 2.0  # after which a node counts as running well
 SILENT_AFTER_S = 20.0  # without a sign of life after which a node is killed and started again
 START_TIMEOUT_S = 120.0  # for the first

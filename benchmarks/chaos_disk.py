@@ -150,7 +150,12 @@ def record(folder: Path) -> None:
     thread.start()
     receiver, closed = hub.join(), list[float]()
     close = receiver.close
-    vars(receiver)["close"] = lambda: (closed.append(time.monotonic()), close())  # until then it takes what comes
+
+    def close_and_note() -> None:
+        closed.append(time.monotonic())
+        close()
+
+    vars(receiver)["close"] = close_and_note  # until then it takes what comes
     (folder.parent / "started").write_text(str(time.monotonic()))
     try:
         record_mcap(folder / "flight.mcap", RecordingSession("chaos", receiver, threading.Event(), 2.5))

@@ -113,6 +113,14 @@ def test_a_wrong_clock_hides_nothing_of_others(wrong: float, latency: float) -> 
     assert latency != 0.1 or abs(wrong) > 3000 or "UAV_2-5" in shown, "an honest one is shown, too"
 
 
+def test_a_platform_whose_times_go_back_and_forth_is_shown_all_the_same() -> None:
+    common = CommonScene()
+    for step in range(12):
+        update(common, scene("UAV_1", step / 2, box("1", 0.0)))
+        common.update(scene("UAV_2", step / 2, box("1", 0.0), latency=[0.0, 9.0, -5.0, 3.0][step % 4]), NOW + step / 2)
+        assert [known.json_content()["identity"] for known in common.objects()] == ["UAV_1-1"]
+
+
 def test_one_platform_leaves_room_for_the_objects_of_others() -> None:
     common = CommonScene()
     for step in range(4):

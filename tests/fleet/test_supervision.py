@@ -417,6 +417,9 @@ opened.wait()
 for number in range(1000):
     os.write(2, b"%06d a line of a library that writes by itself\\n" % number)
     time.sleep(0.001)
+process.MAX_LOG_BYTES = 1 << 30
+while not os.path.exists(sys.argv[1]):  # it is being begun anew just now
+    time.sleep(0.01)
 """
 
 

@@ -66,18 +66,21 @@ class CommonObject:
     Attributes:
         identity: constant over time, the same whoever follows it.
         number: grows with every new object.
-        time: of its newest estimate, UTC seconds.
         first_platform: whose track was its first.
-        estimates: by platform.
+        estimates: by platform, at least one.
         trail: east, north and UTC seconds of where it was.
     """
 
     identity: str
     number: int
-    time: float
     first_platform: str
     estimates: dict[str, Estimate] = field(default_factory=dict)
     trail: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_TRAIL_POINTS))
+
+    @property
+    def time(self) -> float:
+        """When it was last estimated, UTC seconds."""
+        return self.newest.time
 
     def recent(self) -> dict[str, Estimate]:
         """Return the estimates that count, by platform."""
@@ -241,12 +244,11 @@ class CommonScene:
         if len(self._objects) < MAX_OBJECTS:
             identity = self._free_identity(box.identity or f"{scene.platform}-{box.id}")
             self._num_started += 1
-            self._objects[identity] = CommonObject(identity, self._num_started, scene.time, scene.platform)
+            self._objects[identity] = CommonObject(identity, self._num_started, scene.platform)
             self._assign(scene, box, self._objects[identity])
 
     def _assign(self, scene: SceneMessage, box: SceneBox, known: CommonObject) -> None:
         known.estimates[scene.platform] = Estimate(box, scene.time)
-        known.time = max(known.time, scene.time)
         self._identities[scene.platform, str(box.id)] = known.identity
 
     def _free_identity(self, name: str) -> str:
@@ -271,10 +273,8 @@ class CommonScene:
             return
         if one.category != other.category:
             return
-        time = max(one.time, other.time)
         kept, dropped = sorted((one, other), key=lambda known: known.number)
         kept.estimates = {**dropped.estimates, **kept.estimates, **dropped.recent()}
-        kept.time = time
         del self._objects[dropped.identity]
         for key, identity in self._identities.items():
             if identity == dropped.identity:

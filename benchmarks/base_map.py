@@ -66,14 +66,19 @@ def main() -> None:
     parser.add_argument("--train", type=int, nargs=2, default=(150, 12), metavar=("SCENES", "FRAMES"))
     parser.add_argument("--test", type=int, nargs=2, default=(20, 16), metavar=("SCENES", "FRAMES"))
     parser.add_argument("--every", type=int, default=3, help="score every so many-th frame of the test scenes")
+    parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="over configs/perception/union.yaml")
     args = parser.parse_args()
     torch.set_num_threads(1)
     simulate(args.output / "recordings" / "union", args.train, 100)
     simulate(args.output / "recordings" / "test", args.test, 900)
     scores = [scores_of(args, seed) for seed in args.seeds]
-    print_table("drones and base maps", scores, [f"{n}, {name}" for n in (0, *DRONES) for name in BASE_MAPS])
+    print_table(
+        "drones and base maps",
+        scores,
+        [f"{n}, {name}" for n in (0, *DRONES) for name in BASE_MAPS if n or name != "none"],
+    )
     print_table("base maps that are wrong, 1 drone", scores, ["1, none", "1, both", *(f"1, {name}" for name in WRONG)])
-    print_table("without base maps", scores, [f"{who}, {n}" for n in DRONES for who in ("before", "after")])
+    print_table("without base maps", scores, [f"{n}, {who}" for n in DRONES for who in ("before", "none")])
 
 
 def simulate(folder: Path, size: Sequence[int], seed: int) -> None:
@@ -92,6 +97,7 @@ def scores_of(args: argparse.Namespace, seed: int) -> dict[str, dict[str, float]
     rows: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
     if not weights.exists():
         changes = [f"optimiser.steps={args.steps}", f"optimiser.warmup={min(50, args.steps // 4)}", f"seed={seed}"]
+        changes += args.set
         resume = (run / "last.ckpt").exists()
         train(MODEL, args.output / "recordings", run, changes, resume=resume, progress=False)
     scenes, models = load_scenes([args.output / "recordings" / "test"], None), {}
@@ -111,14 +117,14 @@ def datasets(
     """By row which model is scored on what."""
     model = models["after"]
     rows: dict[str, tuple[str, PerceptionDataset]] = {}
-    for drones in (0, *DRONES):
+    for drones in (*DRONES, 0):
         for name, chosen in BASE_MAPS.items():
-            rows[f"{drones}, {name}"] = "after", Chosen(scenes, model, drones, chosen)
+            if drones or chosen:
+                rows[f"{drones}, {name}"] = "after", Chosen(scenes, model, drones, chosen)
     for name, change in WRONG.items():
         rows[f"1, {name}"] = "after", Chosen(change(scenes), model, 1, BASE_MAPS["both"])
     for drones in DRONES:
-        for who in models:
-            rows[f"{who}, {drones}"] = who, Chosen(scenes, models[who], drones, ())
+        rows[f"{drones}, before"] = "before", Chosen(scenes, models["before"], drones, ())
     return rows
 
 

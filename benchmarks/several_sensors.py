@@ -11,7 +11,8 @@ backbone and trains a head on them, for as many steps at the same learning rate:
 - `averaged A+B`: the mean of the probabilities of the heads of one sensor each;
 - `map A+B without B`: the same model where B is missing at test, beside `map A`, which never knew B.
 
-Every seed draws other training, validation and test parts, other weights and another order. Intervals are 95 %, from
+Learning rates are chosen on the validation part, of each row by the first seed. Every seed draws other training,
+validation and test parts, other weights and another order. Intervals are 95 %, from
 resampling tiles of the test parts and seeds together; differences are paired. What is there is not run again.
 """
 
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("--config", default="terramesh_map", help="of configs/finetune, or a file")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--rates", nargs="+", type=float, default=(1e-3, 3e-3, 1e-2), help="chosen on validation")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     path = CONFIGS / f"{args.config}.yaml"
@@ -176,6 +177,7 @@ class Runner:
         self.config, self.data, self.names, self.args, self.seed = config, data, names, args, seed
         self.backbone = backbone
         self.probabilities: dict[str, list[np.ndarray]] = {}
+        self.rates_file = args.output / f"{config.name}-{args.steps}-rates.json"
 
     def run(self, row: str) -> Tables:
         """Tables of a row, and of what comes with it."""
@@ -183,7 +185,7 @@ class Runner:
         chosen = [self.names.index(name) for name in sensors.split("+")]
         if kind == "averaged":
             return {row: self.tables(self.average([self.names[number] for number in chosen]))}
-        result = self.train(chosen, "pyramid" if kind == "stacked" else "map")
+        result = self.train(row, chosen, "pyramid" if kind == "stacked" else "map")
         tables = {row: self.tables(result.predictions)}
         if len(chosen) == 1:
             self.probabilities[sensors] = [one.probabilities for one in result.predictions]  # type: ignore[misc]
@@ -194,17 +196,21 @@ class Runner:
                 tables[f"{row} without {self.names[number]}"] = self.tables(predictions)
         return tables
 
-    def train(self, chosen: Sequence[int], head: str) -> FinetuneResult:
-        """One training."""
+    def train(self, row: str, chosen: Sequence[int], head: str) -> FinetuneResult:
+        """One training, at the learning rate that the first seed chose for the row."""
+        known: dict[str, float] = json.loads(self.rates_file.read_text()) if self.rates_file.exists() else {}
         parts = (SomeSources(part, chosen) for part in (self.data.train, self.data.validation, self.data.test))
         train, validation, test = parts
         data = replace(self.data, train=train, validation=validation, test=test)
         recipe = self.config.recipe
+        rates = [known[row]] if row in known else list(self.args.rates)
         training = replace(
-            recipe.training, head_steps=self.args.steps, head_learning_rates=[self.args.rate], evaluations=8, patience=8
+            recipe.training, head_steps=self.args.steps, head_learning_rates=rates, evaluations=8, patience=8
         )
         recipe = replace(recipe, head=replace(recipe.head, kind=head), training=training)  # type: ignore[arg-type]
-        return finetune_model(data, self.backbone, recipe, seed=self.seed, missing_classes="note")
+        result = finetune_model(data, self.backbone, recipe, seed=self.seed, missing_classes="note")
+        self.rates_file.write_text(json.dumps(known | {row: result.rates["head"]}))
+        return result
 
     def average(self, names: Sequence[str]) -> list[Prediction]:
         """Predictions of the mean of several models' probabilities."""

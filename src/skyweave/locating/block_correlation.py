@@ -9,7 +9,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.edge_directions import edge_directions
-from skyweave.locating.placed_view import place_view, viewed_grid
+from skyweave.locating.placed_view import longer, place_view, viewed_grid
 from skyweave.locating.reference_image import Reference
 
 BLOCK_CELLS = 12
@@ -79,7 +79,7 @@ def _search_radius(geometry: CameraGeometry, ground: Ground, search_covariance: 
         np.sqrt(np.trace(search_covariance[3:, 3:]) / 3),
     )
     reach = SEARCH_STDS * (position + TURN_ARM_HEIGHTS * height * turn)
-    return int(np.ceil(min(float(reach), MAX_SEARCH_M) / resolution)) + 2
+    return int(np.ceil(min(float(reach), longer(MAX_SEARCH_M, resolution)) / resolution)) + 2
 
 
 def _middle(grid: MapGrid, top: int, left: int, ground: Ground) -> np.ndarray:
@@ -99,10 +99,10 @@ def _blurred(values: np.ndarray, cells: float) -> np.ndarray:
     """Return surfaces blurred by a Gaussian, with the same noise over all of them together."""
     if not cells:
         return values.astype(np.float32)
-    size = values.shape[1:]
-    row, column = (np.fft.fftfreq(side) for side in size)
-    gain = np.exp(-2 * (np.pi * cells) ** 2 * (row[:, None] ** 2 + column[None] ** 2))
-    smooth = np.fft.ifft2(np.fft.fft2(values) * gain).real
+    rows, columns = values.shape[1:]
+    row, column = np.fft.fftfreq(rows), np.fft.rfftfreq(columns)
+    gain = np.exp(-2 * (np.pi * cells) ** 2 * (row[:, None] ** 2 + column[None] ** 2)).astype(np.float32)
+    smooth = np.fft.irfft2(np.fft.rfft2(values.astype(np.float32)) * gain, (rows, columns))
     return np.asarray(smooth / np.sqrt(smooth.var((1, 2)).sum()), np.float32)
 
 

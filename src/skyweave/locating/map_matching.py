@@ -21,13 +21,13 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.locating.block_correlation import correlate_blocks
 from skyweave.locating.placed_view import viewed_grid
-from skyweave.locating.pose_search import MIN_MATCH_STD, PoseSearch
+from skyweave.locating.pose_adjustment import PoseAdjustment
+from skyweave.locating.pose_search import MIN_MATCH_STD, NARROWING, ROUNDS, PoseSearch
 from skyweave.locating.reference_image import Reference
 
-SAMPLES = 6000
 COARSE_CELLS = 160  # across a view, of the first of two matches: edges are lost in large cells
 MIN_SIGNIFICANCE = 6.5  # standard deviations of the correlation at other shifts
-MAX_RIVAL = 0.7  # of the best score, that another place may reach
+MIN_ODDS = 6.0  # natural logarithm, by which the best is likelier than any pose elsewhere
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class PoseEstimate:
             stated pose to the true one; what was assumed before where nothing is known.
         covariance: (6, 6) of it.
         significance: of the match, in standard deviations of the correlation at other shifts.
-        rival: best score of another place, as a share of the best.
+        odds: natural logarithm, by which it is likelier than any pose that puts the view elsewhere.
         reason: why the match is not to be believed; None where it is.
     """
 
     error: np.ndarray
     covariance: np.ndarray
     significance: float = 0.0
-    rival: float = 1.0
+    odds: float = 0.0
     reason: str | None = None
 
     @property
@@ -91,9 +91,9 @@ def match_pose(
     second = _match(image, geometry, ground, reference, first.error, covariance, proposal, generator)
     if isinstance(second, str):
         return replace(unknown, reason=second)
-    matched = PoseEstimate(second.error, second.covariance, second.significance, first.rival)
+    matched = PoseEstimate(second.error, second.covariance, second.significance, first.odds)
     doubt = _doubt(matched)
-    return replace(unknown, significance=matched.significance, rival=matched.rival, reason=doubt) if doubt else matched
+    return replace(unknown, significance=matched.significance, odds=matched.odds, reason=doubt) if doubt else matched
 
 
 def apply_pose_error(geometry: CameraGeometry, error: np.ndarray) -> CameraGeometry:
@@ -132,8 +132,8 @@ def _doubt(estimate: PoseEstimate) -> str | None:
             f"the best pose stands out by {estimate.significance:.1f} standard deviations, {MIN_SIGNIFICANCE:g} are "
             "needed"
         )
-    if estimate.rival > MAX_RIVAL:
-        return f"another pose is {estimate.rival:.0%} as good as the best"
+    if estimate.odds < MIN_ODDS:
+        return f"a pose elsewhere is almost as likely: log odds of {estimate.odds:.1f}, {MIN_ODDS:g} are needed"
     return None
 
 
@@ -153,9 +153,24 @@ def _match(
     if isinstance(blocks, str):
         return blocks
     search = PoseSearch(blocks, centre, np.linalg.inv(prior))
-    draws = generator.multivariate_normal(np.zeros(6), search_covariance, SAMPLES)
-    draws[0] = 0
-    matched = search.anneal(draws, search_covariance, generator)
-    mean, covariance = search.posterior(matched, generator)
+    draws = np.concatenate([np.zeros((1, 6)), search.scan(search_covariance, generator)])
+    jitter = search.jitter(search_covariance)
+    best = search.anneal(draws, jitter, generator)
+    mean, covariance = _fit_best(search, [best, search.rival(best)[0]], jitter * NARROWING**ROUNDS, generator)
     significance = float(search.scores(mean[None] - centre, 0)[0])
-    return PoseEstimate(mean, covariance, significance, search.rival(mean - centre))
+    return PoseEstimate(mean, covariance, significance, search.rival(mean - centre)[1])
+
+
+def _fit_best(
+    search: PoseSearch, hypotheses: Sequence[np.ndarray | None], jitter: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return error and covariance of the hypothesis that fits best once it is refined."""
+    adjustment = PoseAdjustment(search)
+    fits = []
+    for start in (one for one in hypotheses if one is not None):
+        mean, covariance = search.posterior(start, jitter, generator)
+        fits.append(adjustment.solve(mean - search.centre) or (mean, covariance))
+    poses = np.array([error - search.centre for error, _ in fits])
+    scores = search.scores(poses, 1)
+    search.tried.append((poses, scores))
+    return fits[int(scores.argmax())]

@@ -9,6 +9,7 @@ from skyweave.core.observation import Observation
 
 MAX_RANGE_HEIGHTS = 6.0  # horizontal distance, in heights above the ground, beyond which a view is too flat
 MAX_RANGE_M = 150.0
+COARSE_CELL_M = 1.0  # from which lengths that bound the work grow with the cells: imagery from aircraft and satellites
 SUBSAMPLES = 3  # a side, of each cell
 
 
@@ -51,11 +52,21 @@ def viewed_grid(geometry: CameraGeometry, ground: Ground, resolution: float, crs
     with np.errstate(invalid="ignore"):
         points = geometry.position + depth[:, None] * rays
         distance = np.linalg.norm(points[:, :2] - geometry.position[:2], axis=1)
-        near = np.isfinite(distance) & (distance <= min(MAX_RANGE_HEIGHTS * height, MAX_RANGE_M))
+        near = np.isfinite(distance) & (distance <= min(MAX_RANGE_HEIGHTS * height, longer(MAX_RANGE_M, resolution)))
     if near.sum() < 4:
         return None
     (west, south), (east, north) = points[near, :2].min(0), points[near, :2].max(0)
     return MapGrid.covering((west, south, max(east, west + 1), max(north, south + 1)), resolution, crs)
+
+
+def longer(length: float, resolution: float) -> float:
+    """Return a length that bounds the work, longer where cells are large.
+
+    Args:
+        length: metres.
+        resolution: metres a cell.
+    """
+    return length * max(1.0, resolution / COARSE_CELL_M)
 
 
 def sample_bilinear(values: np.ndarray, places: np.ndarray) -> np.ndarray:

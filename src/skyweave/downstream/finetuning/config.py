@@ -84,14 +84,15 @@ class HeadConfig:
         readout: the features the head reads: patch embedding and four depths side by side (``levels``), or the
             encoder's last output alone.
         fusion: of ``map``: a name in `skyweave.mapping.FUSIONS`.
-        left_out: of ``map``: probability with which each sensor is left out of a training sample; one always stays.
+        left_out: of ``map``: every step trains with all sensors, and with each left out of a sample by this probability;
+            one always stays. 0: with all alone.
     """
 
     kind: HeadKind = "auto"
     channels: int = 64
     readout: Literal["levels", "last"] = "levels"
     fusion: str = "attention"
-    left_out: float = 0.3
+    left_out: float = 0.5
 
     def __post_init__(self) -> None:
         _known("head.kind", self.kind, get_args(HeadKind))

@@ -79,7 +79,7 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
         self.class_weights = class_weights
 
     def step_loss(self, batch: list[LabelledBatch]) -> StepLoss:
-        """Return the mean loss of a batch.
+        """Return the mean loss of a batch; where sensors are left out, the mean of that with all and that without them.
 
         Args:
             batch: parts, each of samples of the same sensors and size.
@@ -88,8 +88,10 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         total = torch.zeros((), device=self.device)
         for part in batch:
-            loss = self.model.loss(batch_logits(self.model, part), part.targets, weights, dice)
-            total = total + loss * len(part) / count
+            versions = _with_all_and_some(self.model, part)
+            for one in versions:
+                loss = self.model.loss(batch_logits(self.model, one), one.targets, weights, dice)
+                total = total + loss * len(part) / (count * len(versions))
         return StepLoss(total, count)
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -107,6 +109,15 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
         left_out = network.config.leaves_out if isinstance(network, EncoderWithHead) else 0.0
         batch, seed = self.training_config.batch, self.schedule.seed
         return self.resumable_loader(StepDataset(self.source, batch, seed, len(self.model.sensors), left_out))
+
+
+def _with_all_and_some(model: FinetunedModel, batch: LabelledBatch) -> list[LabelledBatch]:
+    """Return a batch with all sensors and, where some are left out, without them; images are encoded once."""
+    network = model.network
+    if batch.kept is None or not isinstance(network, EncoderWithHead):
+        return [batch]
+    encoded = replace(batch, head_inputs=_read_head_inputs(network, batch))
+    return [replace(encoded, kept=None), encoded]
 
 
 @torch.no_grad()

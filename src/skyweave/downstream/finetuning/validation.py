@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from skyweave.downstream.finetuning.batches import BatchSource, iterate_batches
-from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
 from skyweave.downstream.finetuning.module import Log, batch_logits, trained_state
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.labels.sample import LabelledSample
@@ -22,6 +23,9 @@ Score = tuple[float, float]
 @dataclass(frozen=True)
 class Validator:
     """Samples to choose by, with the labels.
+
+    A model that is trained with sensors left out is chosen by the mean over all sensors and all without each: what
+    scores best with all of them may have forgotten how to do without one.
 
     Attributes:
         task: scores them.
@@ -35,7 +39,6 @@ class Validator:
     samples: Sequence[LabelledSample]
     batch: int
 
-    @torch.no_grad()
     def measure(self, model: FinetunedModel) -> Score:
         """Return the main score, and minus the mean loss: small validation parts tie on the score often.
 
@@ -45,18 +48,32 @@ class Validator:
             model: as trained so far; left in training mode.
         """
         model.eval()
+        scores = [self._measure(model, kept) for kept in _kept_sensors(model)]
+        model.train()
+        return fmean(score for score, _ in scores), fmean(loss for _, loss in scores)
+
+    @torch.no_grad()
+    def _measure(self, model: FinetunedModel, kept: Tensor | None) -> Score:
+        """Return the score with those sensors that are kept, (1, sensors) bool; None: all."""
         device = model.target_mean.device
         predictions: dict[int, Prediction] = {}
         total = 0.0
         for part in iterate_batches(self.source, self.batch):
-            part = part.to(device)
+            part = replace(part.to(device), kept=None if kept is None else kept.expand(len(part), -1))
             logits = batch_logits(model, part)
             total += float(model.loss(logits, part.targets)) * len(part)
             predictions.update(zip(part.indices, model.decode(self.task.probabilities(logits)), strict=True))
-        model.train()
         ordered = [predictions[index] for index in range(len(predictions))]
         score = self.task.scores(ordered, self.samples)[self.task.main_metric]
         return (score if math.isfinite(score) else 0.0), -total / len(predictions)
+
+
+def _kept_sensors(model: FinetunedModel) -> list[Tensor | None]:
+    """Return which sensors a model is chosen by: all, and where it is trained with some left out, all but each."""
+    network, count = model.network, len(model.sensors)
+    if count == 1 or not (isinstance(network, EncoderWithHead) and network.config.leaves_out):
+        return [None]
+    return [None, *(~torch.eye(count, dtype=torch.bool)).split(1)]
 
 
 class BestWeightsCallback(Callback):

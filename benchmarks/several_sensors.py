@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from result_file import write_result
 from torch import nn
 
 from skyweave.backbone import Backbone, Features, load_backbone
@@ -123,13 +124,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rates", nargs="+", type=float, default=(1e-3, 3e-3, 1e-2), help="chosen on validation")
+    parser.add_argument("--results", type=Path, help="folder of the tables, as files of results/")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     path = CONFIGS / f"{args.config}.yaml"
     config = load_config_file(path if path.exists() else Path(args.config), FinetuneConfig)
     backbone = RememberingBackbone(load_backbone(config.weights))
     by_seed = [tables_of(args, config, seed, backbone) for seed in args.seeds]
-    print_tables(by_seed)
+    write_tables(by_seed, args.results)
 
 
 def tables_of(args: argparse.Namespace, config: FinetuneConfig, seed: int, backbone: RememberingBackbone) -> Tables:
@@ -244,20 +246,35 @@ def score(tables: np.ndarray) -> float:
     return float(np.nan_to_num(table_mean_iou(tables.sum(0)[None])[0]))
 
 
-def print_tables(by_seed: Sequence[Tables]) -> None:
+def write_tables(by_seed: Sequence[Tables], folder: Path | None) -> None:
     """Scores of every row, with its lead over the best single sensor, and what a missing sensor costs."""
     rows = [row for row in by_seed[0] if " without " not in row]
     single = [row for row in rows if "+" not in row]
     best = max(single, key=lambda row: np.mean([score(tables[row]) for tables in by_seed]))
-    print(f"\n| sensors | mIoU | against {best} |\n| --- | --- | --- |")
-    for row in rows:
-        print(f"| {row} | {mean_and_spread(by_seed, row)} | {difference(by_seed, row, best) if row != best else ''} |")
-    print("\n| missing at test | mIoU | trained without it | difference |\n| --- | --- | --- | --- |")
+    compared = [
+        {
+            "sensors": row,
+            "mIoU": mean_and_spread(by_seed, row),
+            f"against {best}": difference(by_seed, row, best) if row != best else "",
+        }
+        for row in rows
+    ]
+    missing = []
     for row in (row for row in by_seed[0] if " without " in row):
-        whole, _, missing = row.removeprefix("map ").partition(" without ")
-        rest = "map " + "+".join(name for name in whole.split("+") if name != missing)
+        whole, _, name = row.removeprefix("map ").partition(" without ")
+        rest = "map " + "+".join(other for other in whole.split("+") if other != name)
         values = mean_and_spread(by_seed, row), mean_and_spread(by_seed, rest)
-        print(f"| {row} | {values[0]} | {values[1]} | {difference(by_seed, row, rest)} |")
+        cells = row, *values, difference(by_seed, row, rest)
+        missing.append(dict(zip(("missing at test", "mIoU", "trained without it", "difference"), cells, strict=True)))
+    for name, title, table in (
+        ("sensors", "Several sensors of one place", compared),
+        ("missing-sensors", "A sensor that is missing at test", missing),
+    ):
+        print(f"\n| {' | '.join(table[0])} |\n|{' --- |' * len(table[0])}")
+        for cells_of_row in table:
+            print(f"| {' | '.join(cells_of_row.values())} |")
+        if folder:
+            write_result(folder / f"{name}.json", title, table, f"{len(by_seed)} seeds; in brackets 95 % intervals.")
 
 
 def mean_and_spread(by_seed: Sequence[Tables], row: str) -> str:

@@ -12,9 +12,12 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import get_sensor
+from skyweave.locating.block_correlation import Blocks
 from skyweave.locating.map_matching import apply_pose_error, match_pose, prior_covariance
 from skyweave.locating.placed_view import sample_bilinear
+from skyweave.locating.pose_adjustment import PoseAdjustment
 from skyweave.locating.pose_filter import NavigationErrorConfig, PoseFilter, joined_errors
+from skyweave.locating.pose_search import PoseSearch
 from skyweave.locating.reference_image import Reference
 
 GROUND = GroundPlane(100.0)
@@ -117,3 +120,30 @@ def test_a_reference_comes_from_an_orthorectified_image() -> None:
         Reference.from_observation(replace(image, geometry=None))
     with pytest.raises(ConfigError, match="above 0"):
         NavigationErrorConfig(heading=0)
+
+
+def fabricated_blocks(error: np.ndarray, scatter: float) -> Blocks:
+    """Correlations of a camera 40 m above level ground, with a peak where an error of the pose moves each block."""
+    east, north = np.meshgrid(np.arange(-30, 31, 4.0), np.arange(-30, 31, 4.0))
+    offsets = np.stack([east.ravel(), north.ravel(), np.full(east.size, -40.0)], -1)
+    moved = PoseSearch(Blocks(offsets, (), 0.5), np.zeros(6), np.eye(6)).shifts(error[None])[0] / 0.5
+    part = ((offsets[:, :2] + 30) // 10.1).astype(int)
+    moved += np.random.default_rng(0).normal(0, scatter, (7, 7, 2))[part[:, 0], part[:, 1]]
+    row, column = np.mgrid[-15:16, -15:16]
+    squares = (row[None] + moved[:, 1, None, None]) ** 2 + (column[None] - moved[:, 0, None, None]) ** 2
+    return Blocks(offsets, (np.exp(-squares / 4).astype(np.float32),) * 4, 0.5)
+
+
+def test_parts_that_disagree_make_a_pose_less_sure() -> None:
+    error, precision = np.array([0.6, -0.4, 0.3, 0.004, -0.003, 0.01]), np.linalg.inv(prior_covariance([2, 1, 2, 1]))
+    stds = []
+    for scatter in (0.0, 2.0):  # cells
+        solved = PoseAdjustment(PoseSearch(fabricated_blocks(error, scatter), np.zeros(6), precision)).solve(
+            np.zeros(6)
+        )
+        assert solved is not None
+        stds.append(np.sqrt(np.diag(solved[1])))
+        assert (np.abs(solved[0] - error) < 3 * stds[-1]).all()
+    assert (stds[1][:2] > 1.4 * stds[0][:2]).all()
+    nothing = replace(fabricated_blocks(error, 0.0), surfaces=(np.ones((256, 31, 31), np.float32),) * 4)
+    assert PoseAdjustment(PoseSearch(nothing, np.zeros(6), precision)).solve(np.zeros(6)) is None

@@ -2,12 +2,15 @@
 
 What the camera shows of the ground is laid on the map by its stated pose and cut into blocks. Each block's edge
 directions are correlated with those of the reference at every shift (`skyweave.core.images.edge_directions`). An error
-of the pose shifts every block in its way, so hypotheses of the six numbers are drawn from what is known of the pose,
-scored by the sum of the blocks' correlations there, and drawn anew around the best ones at finer and finer scale (an
-annealed particle search: Deutscher et al., CVPR 2000). The estimate is the posterior around the best, by importance
-sampling; the correlation counts as the matched filter of a signal in noise as large as the correlation elsewhere.
+of the pose shifts every block in its way. At each of several heights and turns, drawn from what is known of the pose,
+all places are tried; hypotheses are drawn anew around the best ones at finer and finer scale (an annealed particle
+search: Deutscher et al., CVPR 2000), by the sum of the blocks' correlations. Where parts of the view stand out for
+themselves, the estimate is the least-squares fit to their shifts (`skyweave.locating.pose_adjustment`); where only all
+of them together do, it is the posterior around the best, by importance sampling, the correlation being the matched
+filter of a signal in noise as large as the correlation elsewhere.
 
-Nothing is known where the best stands out too little of what chance reaches, or where another place is nearly as good.
+Nothing is known where the best stands out too little of what chance reaches, or where a pose that puts the view
+elsewhere is nearly as likely.
 """
 
 from collections.abc import Sequence

@@ -84,8 +84,8 @@ class HeadConfig:
         readout: the features the head reads: patch embedding and four depths side by side (``levels``), or the
             encoder's last output alone.
         fusion: of ``map``: a name in `skyweave.mapping.FUSIONS`.
-        left_out: of ``map``: every step trains with all sensors, and with each left out of a sample by this probability;
-            one always stays. 0: with all alone.
+        left_out: of ``map``: every step trains with all sensors, and with each left out of a sample by this
+            probability; one always stays. 0: with all alone.
     """
 
     kind: HeadKind = "auto"

@@ -256,12 +256,14 @@ def naip(args: argparse.Namespace) -> None:
         with rasterio.open(path) as source:
             pixels, a = source.read(), source.transform
         grey[year] = np.where((pixels[:3] > 0).any(0), pixels[:3].astype(np.float64).mean(0), np.nan)
-        grid = MapGrid(round(a.c / a.a), round(a.f / a.a), a.a, *grey[year].shape, "EPSG:26914")
+        rows_of_grid, columns = grey[year].shape
+        grid = MapGrid(round(a.c / a.a), round(a.f / a.a), a.a, rows_of_grid, columns, "EPSG:26914")
     assert grid is not None
     reference, side = Reference(grey[NAIP_YEARS[0]], grid), NAIP_SIDE
     camera = PinholeCamera.from_field_of_view(np.radians(60), side, side)
     height = side * grid.resolution / (2 * np.tan(np.radians(30)))
-    random, rows, prior = np.random.default_rng(0), [], prior_covariance((40.0, 1.0, 2.0, 0.05))
+    random, prior = np.random.default_rng(0), prior_covariance((40.0, 1.0, 2.0, 0.05))
+    rows: list[Row] = []
     ends = time.monotonic() + 60 * args.minutes
     while len(rows) < args.images and time.monotonic() < ends:
         row, column = random.integers(side // 4, np.array(grid.shape) - side - side // 4)

@@ -52,7 +52,7 @@ class PoseAdjustment:
             slope = np.einsum("pki,pk->i", weighted, shift) - precision @ (pose + centre)
             covariance = np.linalg.inv(information)
             pose = pose + covariance @ slope
-        return pose + centre, covariance + self.search.least_covariance()
+        return pose + centre, covariance + self.search.minimum_covariance()
 
     def _std(self, shift: np.ndarray) -> float:
         """Return the standard deviation of (p, 2) shifts, metres, whatever a few do."""

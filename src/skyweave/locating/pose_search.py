@@ -79,21 +79,21 @@ class PoseSearch:
             generator: draws heights and turns.
         """
         surface, resolution = self.blocks.surfaces[0], self.blocks.resolution
-        turns = np.zeros((SCANS, 6))
-        turns[1:, 2:] = generator.multivariate_normal(np.zeros(4), search_covariance[2:, 2:], SCANS - 1)
-        cells = np.nan_to_num(self.shifts(turns) / resolution).round().astype(int)
+        headings = np.zeros((SCANS, 6))
+        headings[1:, 2:] = generator.multivariate_normal(np.zeros(4), search_covariance[2:, 2:], SCANS - 1)
+        cells = np.nan_to_num(self.shifts(headings) / resolution).round().astype(int)
         side, reach = surface.shape[1], surface.shape[1] // 2
         cells = np.clip(cells, -reach, reach)
         padded = np.pad(surface, ((0, 0), (reach, reach), (reach, reach)))
-        found = []
-        for turn, moved in zip(turns, cells, strict=True):
+        matches = []
+        for heading, moved in zip(headings, cells, strict=True):
             total = np.zeros((side, side), np.float32)
             for block, (right, up) in zip(padded, moved, strict=True):
                 total += block[reach - up : reach - up + side, reach + right : reach + right + side]
             for row, column in _largest(total, PLACES):
                 place = np.array([column - side // 2, side // 2 - row]) * resolution
-                found.append(np.concatenate([place, turn[2:]]))
-        return np.array(found)
+                matches.append(np.concatenate([place, heading[2:]]))
+        return np.array(matches)
 
     def anneal(self, draws: np.ndarray, jitter: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return (6,) the best hypothesis.
@@ -148,9 +148,9 @@ class PoseSearch:
             mean = weight @ draws
             away = draws - mean
             covariance = np.einsum("t,ti,tj->ij", weight, away, away) + np.diag((MIN_MATCH_STD / 2) ** 2)
-        return mean + self.centre, covariance + self.least_covariance()
+        return mean + self.centre, covariance + self.minimum_covariance()
 
-    def least_covariance(self) -> np.ndarray:
+    def minimum_covariance(self) -> np.ndarray:
         """Return the (6, 6) covariance that no match is better than."""
         east_north = (MIN_MATCH_CELLS * self.blocks.resolution) ** 2
         return np.diag(MIN_MATCH_STD**2 + np.array([east_north, east_north, 0, 0, 0, 0]))

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
-from skyweave.core.outputs import is_same_file
 from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: no share.
     """
+    from skyweave.core.outputs import is_same_file
     from skyweave.core.progress import show_progress
     from skyweave.search.change.change_map import detect_change, write_change_geojson, write_change_map
     from skyweave.search.change.pair import pair_dates

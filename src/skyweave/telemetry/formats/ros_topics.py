@@ -40,8 +40,8 @@ def choose_fixes(fixes: FixesOfTopic, source: str) -> tuple[Stream, list[str]]:
         distance = distances_lon_lat(middles, (float(middles[0, 0]), float(middles[0, 1]))).max()
         if not distance <= ONE_VEHICLE_M:
             raise DataError(
-                f"{source} has fixes of several vehicles, {distance:.0f} m apart ({names}): choose one by a part of its "
-                "topic with --system"
+                f"{source} has fixes of several vehicles, {distance:.0f} m apart ({names}): choose one by a part of "
+                "its topic with --system"
             )
         notes.append(f"several receivers have a fix ({names}): {topics[0]} is used; --system chooses another")
     rows = np.array(fixes[topics[0]] if topics else [], np.float64).reshape(-1, 6)

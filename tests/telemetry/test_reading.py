@@ -16,7 +16,10 @@ from skyweave.telemetry.reading import find_reader
 
 def test_what_no_format_recognises_is_refused_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"no telemetry that is read; there are DJI subtitles \(\.srt\), MISB"):
+    with pytest.raises(
+        DataError,
+        match=r"no telemetry that is read; there are subtitles of DJI and Autel drones \(\.srt, \.ass\), MISB",
+    ):
         read_telemetry(tmp_path / "a.txt")
     with pytest.raises(FileNotFoundError, match="there is no log"):
         read_telemetry(tmp_path / "b.txt")

@@ -133,15 +133,37 @@ def test_no_fix_is_no_place_and_text_of_a_film_is_no_telemetry(tmp_path: Path) -
         read_telemetry(tmp_path / "empty.srt")
 
 
-def test_what_is_cut_off_or_damaged_says_less(tmp_path: Path) -> None:
+ALPHA = """[Script Info]
+ScriptType: v4.00+
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,HOME(-117.9606, 33.6324) 2019.9.8 16:49:24\\NGPS(W: -117.-9605, N: 33.6323, -37) ReH:30 \\NISO:100
+Dialogue: 0,0:00:01.50,0:00:02.00,Default,,0,0,0,,HOME(-117.9606, 33.6324) 2019.9.8 16:49:25\\NGPS(W: -117.9607, N: 33.6323, -36) ReH:31 \\NISO:100
+"""  # noqa: E501
+
+
+def test_subtitles_of_substation_alpha_are_read(tmp_path: Path) -> None:
+    """As Autel's drones write them (github.com/CallMarcus/dji-drone-metadata-embedder, issue 324), a split sign too."""
+    path = tmp_path / "autel.ass"
+    path.write_text(ALPHA)
+    poses = read_telemetry(path)
+    assert poses.seconds.tolist() == [0.0, 1.5] and "16:49:24" in poses.missing["utc"]
+    np.testing.assert_allclose(poses.places, [[33.6323, -117.9605], [33.6323, -117.9607]])
+    assert poses.heights["takeoff"].values.tolist() == [30, 31]
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".ass"])
+def test_what_is_cut_off_or_damaged_says_less(tmp_path: Path, suffix: str) -> None:
     whole = subtitles(tmp_path, ["[latitude: 59.1] [longitude: 18.2] [rel_alt: 5.0 abs_alt: 105.0]"] * 4).read_bytes()
+    whole = whole if suffix == ".srt" else ALPHA.encode()
     random = np.random.default_rng(0)
     for _ in range(40):
         damaged = bytearray(whole[: random.integers(60, len(whole))])
         damaged[random.integers(len(damaged))] = random.integers(256)
-        (tmp_path / "damaged.srt").write_bytes(damaged)
+        (tmp_path / f"damaged{suffix}").write_bytes(damaged)
         try:
-            poses = read_telemetry(tmp_path / "damaged.srt")
+            poses = read_telemetry(tmp_path / f"damaged{suffix}")
         except DataError:
             continue
         assert 1 <= len(poses) <= 4 and not np.isinf(poses.places).any()

@@ -38,6 +38,7 @@ from skyweave.telemetry.reading import read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
 FIRST_IMAGE_NOTE = "the first image is taken to be of the first pose; give the UTC time of the first image with --start"
+MAX_SPARE_S = 2.0  # by which a log may last longer than its images, if it is to begin with them
 OUTPUT_NAMES = ("tracks", "boxes-", "counts.csv", "report.html", "annotated")  # beginnings of names of what is written
 
 
@@ -141,7 +142,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
         complete_log(read_telemetry(path, request.telemetry_format), request.completion) for path in request.telemetry
     ]
     _check_places(logs, request.images)
-    clock = _common_clock(logs, request)
+    clock = _common_clock(logs, request, sequences)
     crs = flight_crs(logs[0])
     shapes = [] if request.count_shapes is None else read_count_shapes(request.count_shapes, crs)
     ground, tracks, ground_notes = _ground_and_tracks(request, sequences, logs, crs)
@@ -220,13 +221,13 @@ class _Clock:
     notes: list[str]
 
 
-def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest) -> _Clock:
+def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest, sequences: Sequence[ImageSequence]) -> _Clock:
     """Find when the first image of each video was taken by the clock of its log."""
     has_utc = all(log.knows("utc") for log in logs)
     if len(logs) > 1 and not has_utc:
         logs[[log.knows("utc") for log in logs].index(False)].require("utc")
     first, starts, notes = [], [], []
-    for log, images, log_path in zip(logs, request.images, request.telemetry, strict=True):
+    for number, log in enumerate(logs):
         epoch = int(log.epoch or 0) if has_utc else 0
         starts.append(epoch)
         if log.clock == "video":
@@ -235,8 +236,20 @@ def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest) -> _Clo
             first.append(parse_utc(request.completion.start) - epoch)
         else:
             first.append(int(log.times[0]))
-            notes += [] if log_path.is_dir() and images == log_path else [f"{log.source}: {FIRST_IMAGE_NOTE}"]
+            if not (request.images[number].is_dir() and request.images[number] == request.telemetry[number]):
+                notes.append(_begin_together(log, sequences[number]))
     return _Clock(first, starts, has_utc, notes)
+
+
+def _begin_together(log: PosesOverTime, sequence: ImageSequence) -> str:
+    """Return the note that images begin with their log; refuse it where the log goes on for longer than they do."""
+    lasts, images_last = log.seconds[-1] - log.seconds[0], sequence.schedule()[-1][1]
+    if log.knows("utc") and lasts > images_last + MAX_SPARE_S:
+        raise DataError(
+            f"{log.source} lasts {lasts:.0f} s and its images {images_last:.0f} s: of which part is not known; "
+            "give the UTC time of the first image with --start"
+        )
+    return f"{log.source}: {FIRST_IMAGE_NOTE}"
 
 
 def _check_counts(request: LocateRequest) -> None:

@@ -1,11 +1,12 @@
-"""Subtitles in which DJI's drones (and Autel's) write their telemetry beside a video: SubRip files.
+"""Subtitles in which DJI's and Autel's drones write telemetry beside a video: SubRip and SubStation Alpha files.
 
 There is no standard; firmware write whatever their programs show. What is read, in any order and mixture:
 
 - ``[latitude: 41.4] [longtitude : 2.1] [rel_alt: 1.0 abs_alt: 100.0] [focal_len: 24.00]``, pairs in brackets;
 - ``[gb_yaw: -93.4 gb_pitch: -20.4 gb_roll: 0.0]``, the gimbal of enterprise drones;
 - ``GPS (2.1, 41.4, 15)``, longitude first, then satellites; ``GPS(W: 122.3, N: 47.6, 52.6m)``, Autel;
-- ``HOME (...)``, ``BAROMETER:20.1``, ``Hb:1.9``, ``H 200.70m`` above the take-off, ``Hs:1.9`` above the ground;
+- ``HOME (...)``, ``BAROMETER:20.1``, ``Hb:1.9``, ``ReH:12``, ``H 200.70m`` above the take-off;
+- ``Hs:1.9`` above the ground;
 - ``F.PRY (2.7°, -7.0°, 110.1°)`` and ``G.PRY``, pitch, roll and yaw of the aircraft and its gimbal;
 - ``2020-04-02 15:19:58,720,764``, the drone's local time.
 """
@@ -26,7 +27,14 @@ from skyweave.telemetry.samples import Column, LogSamples
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 LENGTH_UNIT = r"(?:\s*(m|ft|feet)\b)?"
-CUE = re.compile(r"(\d+):(\d+):(\d+)[,.](\d+)\s*-->\s*\d+:\d+:\d+[,.]\d+[^\n]*\n")
+CUE = re.compile(
+    r"(?:^Dialogue:[^,\n]*,\s*)?(\d+):(\d+):(\d+)[,.](\d+)"
+    r"(?:\s*-->\s*\d+:\d+:\d+[,.]\d+[^\n]*\n|,\s*\d+:\d\d:\d\d\.\d+,)",
+    re.MULTILINE,
+)
+"""Times of a subtitle: of SubRip, on a line of their own, or of SubStation Alpha, before the text on the same line."""
+SUFFIXES = (".srt", ".ass", ".ssa")
+SPLIT_SIGN = re.compile(r"(?<=\d\.)-(?=\d)")  # of longitudes such as -117.-9605, as some firmware writes them
 TAG = re.compile(r"<[^>]*>")
 PAIR = re.compile(
     r"(\w+)\s*:\s*(?:([NSEW])\s*)?([-+]?\d+(?:[.,]\d+)?(?:e[-+]?\d+)?)(?:\s*(m|ft|feet|[NSEW])(?![\w:]))?", re.I
@@ -35,7 +43,7 @@ BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 GPS = re.compile(
     rf"(?<![.\w])GPS\s*\(\s*([WE]:)?\s*({NUMBER})\s*,\s*([NS]:)?\s*({NUMBER})\s*(?:,\s*({NUMBER}){LENGTH_UNIT})?", re.I
 )
-HEIGHT = re.compile(rf"(?:BAROMETER\s*:|\bHb\s*:|(?<![.\w])H\s+)\s*({NUMBER}){LENGTH_UNIT}", re.I)
+HEIGHT = re.compile(rf"(?:BAROMETER\s*:|\b(?:Hb|ReH)\s*:|(?<![.\w])H\s+)\s*({NUMBER}){LENGTH_UNIT}", re.I)
 SONAR = re.compile(rf"\bHs\s*:\s*({NUMBER}){LENGTH_UNIT}", re.I)
 ANGLES = re.compile(rf"\b([FG])\.PRY\s*\(\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*\)")
 MINUS_SIGN = "\u2212"  # that programs with fine typography write
@@ -93,9 +101,9 @@ class Cue:
 
 
 class SubtitleReader:
-    """Reads the SubRip files that drones write beside videos."""
+    """Reads the subtitles that drones write beside videos."""
 
-    description = "DJI subtitles (.srt)"
+    description = "subtitles of DJI and Autel drones (.srt, .ass)"
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Return whether a file holds timed subtitles.
@@ -104,13 +112,13 @@ class SubtitleReader:
             path: file or folder.
             head: its first bytes.
         """
-        return path.suffix.lower() == ".srt" or CUE.search(_decode(head)) is not None
+        return path.suffix.lower() in SUFFIXES or CUE.search(_decode(head)) is not None
 
     def read(self, path: Path, options: ReadOptions) -> LogSamples:
         """Read a file.
 
         Args:
-            path: SubRip file.
+            path: SubRip or SubStation Alpha file.
             options: not used: such a file is of one camera.
 
         Raises:
@@ -173,7 +181,7 @@ def parse_cue(text: str, time: int) -> Cue:
         text: of one subtitle, with or without tags.
         time: nanoseconds since the first image.
     """
-    cue, text = Cue(time), TAG.sub("", text).replace(MINUS_SIGN, "-")
+    cue, text = Cue(time), SPLIT_SIGN.sub("", TAG.sub("", text).replace(MINUS_SIGN, "-").replace(r"\N", "\n"))
     for brackets in BRACKETS.findall(text):
         _read_pairs(cue, {name: _in_plain_units(*value) for name, *value in PAIR.findall(brackets)})
     _read_gps(cue, text)

@@ -26,7 +26,7 @@ SPEED_PIXELS = 4  # a frame
 EARTH_METRES_PER_DEGREE = 111_320.0
 NOTE = (
     "1920 x 1080 at 30 images a second, of which ten are looked at; start of the command, decoding, YOLOX-nano at 416 "
-    "pixels, tracking and writing, on a machine that does nothing else."
+    "pixels, tracking and writing."
 )
 
 

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -90,32 +89,21 @@ def command(scene: Path, output: Path, source: Path, options: str) -> tuple[list
 def run(scene: Path, output: Path, source: Path, options: str) -> dict[str, Any]:
     """Run once; return times, memory and the lines of progress with their seconds."""
     words, environment = command(scene, output, source, options)
-    before, start, lines = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), []
+    start, lines = time.monotonic(), []
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as job:
         assert job.stderr is not None
-        peak = 0.0
         for line in job.stderr:
             lines.append((time.monotonic() - start, line.strip()))
-            peak = max(peak, resident(job.pid))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _, status, usage = os.wait4(job.pid, 0)  # of this process alone, not of all that ended so far
+        job.returncode = os.waitstatus_to_exitcode(status)
     if job.returncode:
         raise SystemExit("\n".join(text for _, text in lines))
     return {
         "wall_s": time.monotonic() - start,
-        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_mb": max(after.ru_maxrss / 1024, peak),
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss * 1024 / 1e6,
         "lines": lines,
     }
-
-
-def resident(process: int) -> float:
-    """Return the largest memory of a process that runs, in MB."""
-    try:
-        text = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0.0
-    match = re.search(r"VmHWM:\s+(\d+)", text)
-    return int(match[1]) / 1024 if match else 0.0
 
 
 def memory(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:

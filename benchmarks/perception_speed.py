@@ -1,19 +1,24 @@
-"""Time one frame of four platforms, stage by stage, from images to boxes.
+"""Time one frame of four platforms, stage by stage, from images to boxes, beside the floor of each stage.
 
     python benchmarks/perception_speed.py --weights crossing --threads 2
+    python benchmarks/perception_speed.py --threads 2 --frames 24 --json results/perception/stages.json
 
 Images of 256 x 448 pixels of a simulated crossing; bfloat16; past frames are kept as maps, as in a live system.
-Times are medians over the frames, wall clock; ``--cpu`` takes processor time (for one thread on a busy machine).
+Times are medians over the frames, wall clock; ``--cpu`` takes processor time (for one thread on a busy machine). The
+floor of a stage is the time of its matrix products and convolutions at the speed of one large product in bfloat16 on
+the same threads; what has none, such as the sparse product of the lift, has no floor here.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from result_file import write_result
+from torch.profiler import ProfilerActivity, profile
 
 from skyweave.core.malloc import keep_freed_memory
 from skyweave.mapping import plan_lift
@@ -22,6 +27,7 @@ from skyweave.simulator.config import CameraConfig, PlatformConfig, WorldConfig
 from skyweave.simulator.world import simulate_scene
 
 T = TypeVar("T")
+SIDE, PRODUCTS = 2048, 5  # of the square matrices whose product is the fastest that there is, and how often
 
 
 def main() -> None:
@@ -30,7 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--cpu", action="store_true", help="processor time instead of wall clock")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the table there, as a file of results/")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
@@ -43,15 +49,51 @@ def main() -> None:
     for number in range(args.frames + 2):
         timer.recording = number >= 2
         time_frame(model, batch.frames[-1], batch, timer)
-    stages = {name: 1000 * float(np.median(times)) for name, times in timer.times.items()}
-    total = sum(stages.values())
+    rows = list_stages(timer, measure_peak(timer.clock))
+    print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
+    for row in rows:
+        print("| " + " | ".join(row.values()) + " |")
     if args.json:
-        print(json.dumps({"threads": args.threads, "stages_ms": stages, "frames_per_second": 1000 / total}))
-        return
-    print(f"| stage ({args.threads} threads) | ms | share |\n| --- | --- | --- |")
-    for name, value in stages.items():
-        print(f"| {name} | {value:.1f} | {100 * value / total:.0f} % |")
-    print(f"| **all: {1000 / total:.1f} frames a second** | **{total:.1f}** | |")
+        title = "Time of one frame of four platforms by stage, beside the floor of its matrix products"
+        clock = "processor" if args.cpu else "wall"
+        note = f"bfloat16, {args.threads} threads, median of {args.frames} frames, {clock} time."
+        write_result(args.json, title, rows, note)
+
+
+def list_stages(timer: "StageTimer", peak: float) -> list[dict[str, str]]:
+    """Return time, operations and floor of each stage and of all.
+
+    Args:
+        timer: that ran them.
+        peak: operations a second of a large product.
+    """
+    stages = {name: float(np.median(times)) for name, times in timer.times.items()}
+    operations = {name: float(timer.operations.get(name, 0)) for name in stages}
+    stages["all"], operations["all"] = sum(stages.values()), sum(operations.values())
+    return [
+        {
+            "stage": name,
+            "time (ms)": f"{1000 * seconds:.1f}",
+            "operations (billions)": f"{operations[name] / 1e9:.2f}",
+            "floor (ms)": f"{1000 * operations[name] / peak:.1f}",
+            "frames/s": f"{1 / seconds:.1f}" if name == "all" else "",
+        }
+        for name, seconds in stages.items()
+    ]
+
+
+def measure_peak(clock: Callable[[], float]) -> float:
+    """Return the operations a second of a large product in bfloat16.
+
+    Args:
+        clock: in seconds.
+    """
+    matrix, seconds = torch.rand(SIDE, SIDE).bfloat16(), []
+    for _ in range(PRODUCTS):
+        started = clock()
+        matrix @ matrix
+        seconds.append(clock() - started)
+    return float(2 * SIDE**3 / min(seconds))
 
 
 class StageTimer:
@@ -59,8 +101,13 @@ class StageTimer:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.recording, self.times = clock, False, dict[str, list[float]]()
+        self.operations: dict[str, int] = {}
 
     def __call__(self, name: str, run: Callable[[], T]) -> T:
+        if name not in self.operations:
+            with profile(activities=[ProfilerActivity.CPU], with_flops=True) as counted:
+                run()
+            self.operations[name] = sum(event.flops for event in counted.key_averages())
         started = self.clock()
         result = run()
         if self.recording:

@@ -4,10 +4,10 @@
     python benchmarks/scene_size.py tile S2L2A/*.tif --before CHECKOUT --galileo CHECKOUT --weights GALILEO_NANO \
         --json results/backbone/scene-speed.json
 
-Both make their scene of real samples side by side. `large` embeds 20,000 x 20,000 pixels of four bands: memory, time, the
-remaining time that is named after a tenth of the windows, and the time of the encoder alone on the same windows, which
-is measured on a part of them before and after. `tile` embeds a Sentinel-2 tile of 10,980 x 10,980 pixels of twelve bands;
-the other codes take parts of it, of which the pixels a second count. Starting and loading are left out of `tile`.
+Both make their scene of real samples side by side. `large` embeds 20,000 x 20,000 pixels of four bands: memory, time,
+the remaining time that is named after a tenth of the windows, and the time of the encoder alone on the same windows,
+which is measured on a part of them before and after. `tile` embeds a Sentinel-2 tile of 10,980 x 10,980 pixels of
+twelve bands; the other codes take parts of it, of which the pixels a second count, without starting and loading.
 """
 
 import argparse
@@ -93,9 +93,9 @@ def large(arguments: argparse.Namespace) -> tuple[str, list[Row], str]:
         "was": f"{after['remaining_was_s'] / 60:.1f} min",
     }
     note = (
-        f"Patches of {arguments.patch} pixels, {total:,} windows of 16 patches, bfloat16, two workers. The whole command, "
-        f"with its start and the finished GeoTIFF. The encoder alone: {windows:.0f} of the windows, held in memory, half "
-        "of them before and half after."
+        f"Patches of {arguments.patch} pixels, {total:,} windows of 16 patches, bfloat16, two workers. The whole "
+        f"command, with its start and the finished GeoTIFF. The encoder alone: {windows:.0f} of the windows, held in "
+        "memory, half of them before and half after."
     )
     return "`skyweave embed` of a large scene with `tiny`, beside the encoder alone on the same windows", [row], note
 
@@ -110,13 +110,20 @@ def tile(arguments: argparse.Namespace) -> tuple[str, list[Row], str]:
         make_scene(first, samples, side, arguments.part_rows)
         make_scene(small, samples, START)
         times: dict[str, list[float]] = {}
-        parts: list[tuple[str, Callable[[], float]]] = [("embed, a part", partial(embedding, first, small, SOURCE))]
+        parts: list[tuple[str, Callable[[], float]]] = [
+            ("`skyweave embed`, a part", partial(embedding, first, small, SOURCE))
+        ]
         if arguments.before:
-            parts.append(("embed of before, a part", partial(embedding, first, small, arguments.before / "src")))
+            parts.append(
+                (
+                    "`skyweave embed` of before, the same part",
+                    partial(embedding, first, small, arguments.before / "src"),
+                )
+            )
         if arguments.galileo:
             for precision in ("float32", "bfloat16"):
                 code = partial(galileo_part, arguments, scene, precision)
-                parts.append((f"Galileo-nano, its own code, {precision}: the encoder alone, a part", code))
+                parts.append((f"Galileo-nano's own code, {precision}, its encoder alone", code))
         for _ in range(arguments.rounds):
             for name, measure in parts:
                 times.setdefault(name, []).append(measure())
@@ -128,13 +135,13 @@ def tile(arguments: argparse.Namespace) -> tuple[str, list[Row], str]:
         name: float(np.median(one)) if "Galileo" in name else pixels / float(np.median(one))
         for name, one in times.items()
     }
-    now = speeds["embed, a part"]
+    now = speeds["`skyweave embed`, a part"]
     table = [
         {"code": name, "pixels a second": f"{speed:,.0f}", "`embed` is faster by": f"{now / speed:.2f}"}
         for name, speed in speeds.items()
     ]
     note = (
-        f"{side:,} x {rows:,} pixels of 12 bands, patches of {arguments.patch} pixels, {arguments.rounds} rounds in turns; "
+        f"{side:,} x {rows:,} pixels of 12 bands, patches of {arguments.patch} pixels, rounds: {arguments.rounds}; "
         f"parts have {arguments.part_rows:,} rows. The whole tile with its start took {whole['wall_s']:.0f} s and "
         f"{whole['peak_mb']:.0f} MB. Galileo reads ten of the bands, in windows of as many patches, without overlap, "
         "which are held in memory."
@@ -211,7 +218,9 @@ def galileo_alone(arguments: argparse.Namespace) -> float:
     from pretraining_galileo import import_reference
 
     import_reference(arguments.galileo)
-    stand_in("torchvision", "torchvision.transforms", "torchvision.transforms.v2", "torchvision.transforms.v2.functional")
+    stand_in(
+        "torchvision", "torchvision.transforms", "torchvision.transforms.v2", "torchvision.transforms.v2.functional"
+    )
     from src.data.utils import construct_galileo_input
     from src.galileo import Encoder
 

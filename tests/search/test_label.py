@@ -26,6 +26,7 @@ from skyweave.search.labelling.page_server import LabelPage
 from skyweave.search.labelling.scene_image import render_false_colours, render_scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_S = 120  # of what a page does at once: a loaded machine takes its time
 ROWS, COLUMNS = 20, 30
 NAMES = ("water", "forest", "fields")
 
@@ -233,6 +234,7 @@ def test_mistakes_are_one_line(
 
 @pytest.mark.slow
 @pytest.mark.realdata
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_thirty_clicks_in_a_browser_make_a_land_cover_map(data_dir: Path, tmp_path: Path) -> None:
     """One click of each class of a real scene, then answers to questions; and an assessment of the map."""
@@ -257,28 +259,28 @@ def test_thirty_clicks_in_a_browser_make_a_land_cover_map(data_dir: Path, tmp_pa
     async def label(address: str) -> None:
         async with Browser(str(CHROMIUM), tmp_path) as browser:
             await browser.open(address)
-            await browser.until("state !== null && scene.naturalWidth > 0", 60)
+            await browser.until("state !== null && scene.naturalWidth > 0", PATIENCE_S)
             for kind, share in enumerate(shares):
                 row, column = np.unravel_index(share.argmax(), share.shape)
                 await browser.key(str(kind + 1))
                 await browser.run("fit()")
                 await click_patch(browser, int(row), int(column))
-                await browser.until(f"state.examples.length === {kind + 1}", 20)
+                await browser.until(f"state.examples.length === {kind + 1}", PATIENCE_S)
             for number in range(3, 30):
                 await browser.key("n")
                 row, column = await browser.run("mark")
                 await browser.key(str(truth[row, column] + 1))
-                await browser.until(f"state.examples.length === {number + 1} && classMap.complete", 20)
+                await browser.until(f"state.examples.length === {number + 1} && classMap.complete", PATIENCE_S)
             await browser.run("$('count').value = 20; $('sample').click()")
-            await browser.until("state.sample !== null && state.sample[current] !== undefined", 20)
+            await browser.until("state.sample !== null && state.sample[current] !== undefined", PATIENCE_S)
             for number in range(len(await browser.run("state.sample"))):
                 row, column, _ = await browser.run("state.sample[current]")
                 await browser.key(str(truth[row, column] + 1))
-                await browser.until(f"state.sample.filter((s) => s[2] >= 0).length === {number + 1}", 20)
+                await browser.until(f"state.sample.filter((s) => s[2] >= 0).length === {number + 1}", PATIENCE_S)
                 await browser.run("queue")
-            await browser.until("$('accuracy').textContent.includes('±')", 20)
+            await browser.until("$('accuracy').textContent.includes('±')", PATIENCE_S)
             await browser.run("$('export').click()")
-            await browser.until("$('status').textContent.includes('areas.json')", 20)
+            await browser.until("$('status').textContent.includes('areas.json')", PATIENCE_S)
             assert browser.complaints == [], browser.complaints
 
     with serve_in_thread(page.create_app(), LOCAL_HOST, 0) as address:

@@ -37,11 +37,13 @@ COLOURS_OF_TILES = """(() => {
     const canvas = new OffscreenCanvas(256, 256), context = canvas.getContext("2d");
     context.drawImage(tile, 0, 0, 256, 256);
     const { data } = context.getImageData(0, 0, 256, 256);
+    const digits = (at) => data[at].toString(16).padStart(2, "0");
     for (let i = 0; i < data.length; i += 4)
-      if (data[i + 3] === 255) colours.add("#" + [0, 1, 2].map((k) => data[i + k].toString(16).padStart(2, "0")).join(""));
+      if (data[i + 3] === 255) colours.add("#" + digits(i) + digits(i + 1) + digits(i + 2));
   }
   return [...colours];
 })()"""
+PATIENCE_S = 120  # of what a page does at once: a loaded machine takes its time
 SIDE, ZOOM = 64, 15
 PLACE = rasterio.Affine(10, 0, 5e5, 0, -10, 5.3e6)
 CLASSES = ("water", "forest", "town")
@@ -191,6 +193,7 @@ def test_the_server(address: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_the_page_in_a_browser(address: str, tmp_path: Path) -> None:
     """Both maps show their tiles in the colours of the legend, and move together."""
@@ -200,9 +203,9 @@ def test_the_page_in_a_browser(address: str, tmp_path: Path) -> None:
         async with Browser(str(CHROMIUM), tmp_path) as browser:
             await browser.open(address)
             loaded = "maps.every((map) => [...map.tiles.values()].some((tile) => !tile.hidden))"
-            await browser.until(f"document.body.dataset.ready === 'true' && {loaded}", 60)
+            await browser.until(f"document.body.dataset.ready === 'true' && {loaded}", PATIENCE_S)
             legend = await browser.run("layers[1].legend")
-            await browser.until(f"[...maps[1].tiles.values()].every((tile) => tile.complete) && {loaded}", 60)
+            await browser.until(f"[...maps[1].tiles.values()].every((tile) => tile.complete) && {loaded}", PATIENCE_S)
             colours = await browser.run(COLOURS_OF_TILES)
             zoom = [await browser.run("view.zoom")]
             await browser.run("document.getElementById('closer').click()")
@@ -210,7 +213,7 @@ def test_the_page_in_a_browser(address: str, tmp_path: Path) -> None:
             await browser.run("maps[0].element.focus()")
             before = await browser.run("view.x")
             await browser.key("ArrowRight")
-            await browser.until(f"view.x > {before} && {loaded}", 60)
+            await browser.until(f"view.x > {before} && {loaded}", PATIENCE_S)
             assert browser.complaints == [], browser.complaints
         return colours, legend, zoom
 

@@ -151,3 +151,25 @@ def test_metrics_for_everybody_must_be_asked_for() -> None:
         serve_metrics(node, "127.0.0.1:nothing")
     serve_metrics(node, "127.0.0.1:0")()
     serve_metrics(node, "0.0.0.0:0", allow_open=True)()
+
+
+def test_an_answer_under_way_does_not_keep_a_server_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page left open must not hold up the end of the program: aiohttp alone waits for a minute."""
+    monkeypatch.setattr(http_server, "MAX_CLOSING_S", 0.2)
+    asked = threading.Event()
+
+    async def never(request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", never)
+    with serve_in_thread(app, "127.0.0.1", 0) as address:
+        parts = urlsplit(address)
+        client = socket.create_connection((parts.hostname or "", parts.port or 0))
+        client.sendall(f"GET / HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        assert asked.wait(30)
+        start = time.monotonic()
+    assert time.monotonic() - start < 30
+    client.close()

@@ -19,6 +19,7 @@ MAX_CLIENT_CONNECTIONS = 32  # from one address
 MAX_PORT = 65_535
 MAX_IDLE_S = 10.0  # without a whole request, after which a connection is closed
 MAX_RESPONSE_S = 30.0  # for a client to take a response
+MAX_CLOSING_S = 2.0  # for answers under way when the server ends: a page left open must not keep it
 MAX_HEADER_BYTES = 8190
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; connect-src 'self'; object-src 'none'; "
@@ -175,7 +176,8 @@ async def serve_app(
         raise ConfigError(f"port {port} must be 0 (any free one) to {MAX_PORT}")
     connections = _Connections()
     app.middlewares.append(_checks(connections, {"localhost", host.lower(), *(name.lower() for name in names)}))
-    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES)
+    limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=MAX_CLOSING_S, **limits)
     await runner.setup()
     try:
         make_protocol = runner.server

@@ -176,8 +176,13 @@ async def serve_app(
         raise ConfigError(f"port {port} must be 0 (any free one) to {MAX_PORT}")
     connections = _Connections()
     app.middlewares.append(_checks(connections, {"localhost", host.lower(), *(name.lower() for name in names)}))
-    limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=MAX_CLOSING_S, **limits)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=MAX_CLOSING_S,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
     await runner.setup()
     try:
         make_protocol = runner.server

@@ -11,6 +11,7 @@ twelve bands; the other codes take parts of it, of which the pixels a second cou
 """
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -221,10 +222,8 @@ def galileo_alone(arguments: argparse.Namespace) -> float:
     stand_in(
         "torchvision", "torchvision.transforms", "torchvision.transforms.v2", "torchvision.transforms.v2.functional"
     )
-    from src.data.utils import construct_galileo_input
-    from src.galileo import Encoder
-
-    encoder = load_galileo(Encoder, arguments.weights).eval()
+    construct_galileo_input = importlib.import_module("src.data.utils").construct_galileo_input
+    encoder = load_galileo(importlib.import_module("src.galileo").Encoder, arguments.weights).eval()
     side, batch = 16 * arguments.patch, 8
     with rasterio.open(arguments.samples[0]) as file:
         count = file.width // side // batch * batch
@@ -247,7 +246,7 @@ def galileo_alone(arguments: argparse.Namespace) -> float:
         start = monotonic()
         for _ in pool.map(encode, batches):
             pass
-        return count * side**2 / (monotonic() - start)
+        return float(count * side**2 / (monotonic() - start))
 
 
 def stand_in(*names: str) -> None:

@@ -125,8 +125,8 @@ class SensorGraph(nn.Module):
         """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""
         encoder = self.backbone.encoder
         if usable is None:
-            encoded: tuple[Tensor, list[Tensor]] = encoder(tokens, None, coordinates)
-            return encoded
+            encoded, levels = encoder(tokens, None, coordinates)
+            return self.backbone.whitening(encoded), levels
         mask = (usable | ~usable.any(dim=1, keepdim=True))[:, None, None, :]
         mask = mask.expand(-1, -1, tokens.shape[1], -1)  # ONNX Runtime takes a mask with all its queries only
         rotary = rotary_factors(coordinates, tokens.shape[-1] // encoder.heads)
@@ -135,4 +135,4 @@ class SensorGraph(nn.Module):
             tokens = block(tokens, mask, rotary)
             if number in encoder.taps:
                 levels.append(tokens)
-        return encoder.norm(tokens), levels
+        return self.backbone.whitening(encoder.norm(tokens)), levels

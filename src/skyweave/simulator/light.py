@@ -144,7 +144,11 @@ class ShadowMap:
         """
         scale = np.float32(SHADOW_CELLS / self.extent)
         half = np.float32(SHADOW_CELLS / 2)
-        column, row = (x * scale + half).astype(np.int32), (half - y * scale).astype(np.int32)
+        # The horizon is at infinity, of which no whole number can be made.
+        column, row = (
+            np.nan_to_num(np.clip(place, -1, SHADOW_CELLS), nan=-1.0).astype(np.int32)
+            for place in (x * scale + half, half - y * scale)
+        )
         inside = (column >= 0) & (column < SHADOW_CELLS) & (row >= 0) & (row < SHADOW_CELLS)
         place = np.where(inside, row * SHADOW_CELLS + column, 0)
         return np.asarray(~(self.dark.ravel().take(place) & inside))

@@ -1,6 +1,7 @@
 """A scene on disk gets the model's answer: of the whole where it fits, of the windows elsewhere, where they lie."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,9 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
         predict_scene([scene, scene], tmp_path / "o.tif", model, unit="uint8", kind="values")
     with pytest.raises(ConfigError, match="2 scenes and 3 units"):
         predict_scene([scene, scene], tmp_path / "o.tif", model, unit=["uint8"] * 3)
+    other = shutil.copy(scene, tmp_path / "other.tif")
     with pytest.raises(ConfigError, match="would overwrite"):
-        predict_scene([scene, scene], scene, model, unit="uint8", bands="sensor")
+        predict_scene([scene, other], scene, model, unit="uint8", bands="sensor")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,16 @@ def test_features_have_the_same_colours_in_every_tile(folder: Path) -> None:
     assert render_tile(layer, ZOOM, 0, 0) is None
 
 
+@pytest.mark.timeout(20)
+def test_a_tile_of_the_whole_earth_takes_no_longer(folder: Path) -> None:
+    layer = open_layers([folder / "scene.tif"])[0]
+    assert layer.style.is_smooth
+    for zoom in range(layer.zooms[0]):
+        tile = morecantile.tms.get("WebMercatorQuad").tile(9.004, 47.85, zoom)
+        png = render_tile(layer, zoom, tile.x, tile.y)
+        assert png is not None and decode(png)[..., 3].any()
+
+
 def test_a_layer_for_each_probability(folder: Path) -> None:
     layers = open_layers([folder / "shares.tif", folder / "scene.tif", folder / "scene.tif"])
     assert [layer.name for layer in layers] == [

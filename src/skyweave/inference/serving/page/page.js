@@ -150,9 +150,9 @@ function point(x, y, from) {
   }
 }
 
-function fit() {
-  const [west, north] = toGrid(maps[0].layer.bounds[0], maps[0].layer.bounds[3]);
-  const [east, south] = toGrid(maps[0].layer.bounds[2], maps[0].layer.bounds[1]);
+function fit(layer) {
+  const [west, north] = toGrid(layer.bounds[0], layer.bounds[3]);
+  const [east, south] = toGrid(layer.bounds[2], layer.bounds[1]);
   const { clientWidth: width, clientHeight: height } = maps[0].element;
   view.x = (west + east) / 2;
   view.y = (north + south) / 2;
@@ -173,16 +173,17 @@ async function start() {
     map.select.replaceChildren(...layers.map(layer => new Option(layer.title)));
     maps.push(map);
   }
+  const image = layers.find(layer => layer.is_image) || layers[0];
   const other = layers.find(layer => !layer.is_image) || layers[layers.length - 1];
-  maps[0].show(layers.find(layer => layer.is_image) || layers[0]);
+  fit(image);  // before anything is drawn: nobody waits for tiles of the whole Earth
+  maps[0].show(image);
   maps[1].show(other);
-  fit();
   document.body.dataset.ready = "true";
 }
 
 document.getElementById("closer").addEventListener("click", () => zoomAt(view.zoom + 1, 0, 0));
 document.getElementById("farther").addEventListener("click", () => zoomAt(view.zoom - 1, 0, 0));
-document.getElementById("fit").addEventListener("click", fit);
+document.getElementById("fit").addEventListener("click", () => fit(maps[0].layer));
 window.addEventListener("resize", draw);
 start().catch(error => {
   const message = document.getElementById("message");

@@ -180,7 +180,7 @@ def check_without_gdal(path, sensor, names, expected):
             return
     assert np.array_equal(read.valid, expected.valid)
     np.testing.assert_array_equal(read.pixels[read.valid], expected.pixels[expected.valid])
-    assert read.ground_sample_distance == pytest.approx(expected.ground_sample_distance, rel=1e-4)
+    assert read.ground_sample_distance == pytest.approx(expected.ground_sample_distance, rel=1e-6)
     assert (read.geometry is None) == (expected.geometry is None)
     if read.geometry is not None:
         assert read.geometry.affine == pytest.approx(expected.geometry.affine)

@@ -110,7 +110,8 @@ def _metres(keys: Mapping[int, int], affine: Affine, shape: tuple[int, int]) -> 
     north = EQUATOR_M * (1 - eccentricity) / bend**1.5
     east = EQUATOR_M / math.sqrt(bend) * math.cos(latitude)
     a, b, _, d, e, _ = affine
-    return math.radians(math.sqrt(abs(a * e - b * d))) * math.sqrt(north * east)
+    across, down = math.hypot(a * east, d * north), math.hypot(b * east, e * north)
+    return math.radians(math.sqrt(across * down))
 
 
 def _metres_by_unit(keys: Mapping[int, int], affine: Affine) -> float | None:

@@ -21,6 +21,7 @@ HeightDatum = Literal["ellipsoid", "sea_level", "takeoff", "ground", "unstated"]
 MissingTopic = Literal["position", "height", "orientation", "heading", "utc", "lens"]
 
 NS_PER_S = 1_000_000_000
+EARLIEST_UTC_S = 946_684_800  # 2000: stamps before it count from a computer's start, or from elsewhere
 REMEDIES: dict[MissingTopic, str] = {
     "position": "give a log that has it with --telemetry",
     "height": "give metres above the ground with --height",

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.telemetry.formats.named_columns import NamedColumns, parse_number, unit_of
-from skyweave.telemetry.poses_over_time import NS_PER_S, ClockName
+from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, NS_PER_S, ClockName
 
 TIME_NAMES = ("time", "timestamp", "seconds", "offset", "flytime", "osdflytime", "elapsedtime")
 UTC_NAMES = ("datetimeutc", "utc", "gpsdatetime", "gpsdatetimeutc", "datetime", "date")
@@ -31,8 +31,7 @@ SECONDS: dict[str, float] = {
     "hh:mm:ss": 1.0,
     "mm:ss": 1.0,
 }
-YEAR_2000_S = 946_684_800  # numbers from here on are seconds since 1970; smaller ones count from elsewhere
-EPOCH_SCALES = tuple((YEAR_2000_S / scale, scale) for scale in (1e-9, 1e-6, 1e-3, 1.0))
+EPOCH_SCALES = tuple((EARLIEST_UTC_S / scale, scale) for scale in (1e-9, 1e-6, 1e-3, 1.0))
 MAX_STEP_S = 10.0  # between rows of a log in seconds, before one asks whether they are seconds
 MINUTE_NS = 60 * NS_PER_S
 MAX_BACKWARD = 0.05  # share of rows whose time goes back, of a table that is in order but for a restarted clock

@@ -23,7 +23,7 @@ from skyweave.telemetry.angles import (
     multiply_quaternions,
 )
 from skyweave.telemetry.formats.gimbals import gimbal_orientations
-from skyweave.telemetry.poses_over_time import MissingTopic
+from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import LogSamples
 from skyweave.telemetry.streams import Stream, join_streams, orientations_at
@@ -34,7 +34,6 @@ OVERHEAD_BYTES = {VERSION_1: 8, VERSION_2: 12}  # of a packet beside its content
 SIGNATURE_BYTES = 13
 SIGNED = 0x01  # incompatibility flag of version 2
 LATEST_STAMP_US = 9_000_000_000_000_000  # 2255; what is greater is no stamp
-EARLIEST_UTC_S = 946_684_800  # 2000: stamps before it count from the start of a computer
 LINK_DELAY_STD_S = 0.1  # from the vehicle to the ground station
 MIN_FIX = 2
 UNKNOWN_HEADING = 65_535

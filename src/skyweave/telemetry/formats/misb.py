@@ -16,7 +16,7 @@ from skyweave.core.geometry.conventions import FRD_FROM_CAMERA
 from skyweave.telemetry.angles import NED_FROM_ENU_QUATERNION, body_orientations, mount_camera, multiply_quaternions
 from skyweave.telemetry.formats.klv import checksum_holds, find_sets, imapb, parse_local_set, signed, unsigned
 from skyweave.telemetry.formats.misb_frame_centre import frame_centre_notes
-from skyweave.telemetry.poses_over_time import HeightDatum, MissingTopic
+from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, NS_PER_S, HeightDatum, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import Column, LogSamples
 
@@ -24,7 +24,6 @@ UAS_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 VMTI_KEY = bytes.fromhex("060e2b34020b01010e01030306000000")
 KEY_VERSION_BYTE = 7  # which registries count up
 TIME_TAG = 2
-EARLIEST_UTC_NS = 946_684_800 * 10**9  # 2000: stamps before it count from a computer's start, or in other units
 PLATFORM_TAGS = (10, 4)  # designation, tail number
 SUFFIXES = (".klv", ".bin", ".mpk")
 Decode = Callable[[bytes], float]
@@ -143,7 +142,7 @@ def misb_samples(packets: Iterable[KlvPacket], source: str, platform: str = "") 
     return LogSamples(
         source=source,
         times=times,
-        clock="video" if on_video else "utc" if times[0] >= EARLIEST_UTC_NS else "boot",
+        clock="video" if on_video else "utc" if times[0] >= EARLIEST_UTC_S * NS_PER_S else "boot",
         columns={name: values[name] for name in COLUMNS},
         heights={datum: values[datum] for datum in DATUMS},
         height_bias_std={"sea_level": SEA_LEVEL_BIAS_STD_M},
@@ -190,7 +189,7 @@ def _stamp(items: dict[int, bytes]) -> int | None:
 
 def _epoch(timed: list[tuple[int, dict[int, bytes]]]) -> int | None:
     """UTC of the video's first image, by the sets that have a stamp."""
-    offsets = [stamp - time for time, items in timed if (stamp := _stamp(items) or 0) >= EARLIEST_UTC_NS]
+    offsets = [stamp - time for time, items in timed if (stamp := _stamp(items) or 0) >= EARLIEST_UTC_S * NS_PER_S]
     return int(np.median(np.array(offsets, np.int64))) if offsets else None
 
 

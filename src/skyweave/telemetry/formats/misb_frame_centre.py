@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
+from pyproj import Geod
 
 from skyweave.core.geometry.frames import rotation_from_quaternion
-from skyweave.core.geometry.geodesy import distances_lon_lat
 
-METRES_PER_DEGREE = 111_320.0
 MAX_SHARE = 0.2  # of the distance to the ground, by which the two may differ
 MIN_DIFFERENCE_M = 50.0  # below it the elevation of the ground is what differs
 MIN_FORWARD_DOWN = 0.05  # of the axis: nearer to the horizon the ground is anywhere
@@ -25,17 +24,13 @@ def frame_centre_notes(values: Mapping[str, np.ndarray], orientations: np.ndarra
     rows = np.flatnonzero(np.isfinite(stated).all(1) & np.isfinite(orientations).all(1))
     if not len(rows):
         return []
-    latitude, longitude, height, _, _, elevation = stated[rows].T
+    latitude, longitude, height, centre_latitude, centre_longitude, elevation = stated[rows].T
     forward = rotation_from_quaternion(orientations[rows])[:, :, 2]
     depth = (height - elevation) / np.maximum(-forward[:, 2], MIN_FORWARD_DOWN)
     east, north = (depth[:, None] * forward[:, :2]).T
-    seen = np.column_stack([
-        longitude + east / (METRES_PER_DEGREE * np.cos(np.radians(latitude))), latitude + north / METRES_PER_DEGREE,
-    ])  # fmt: skip
-    centres = stated[rows][:, [4, 3]].tolist()
-    distances = np.array(
-        [float(distances_lon_lat(p[None], (c[0], c[1]))[0]) for p, c in zip(seen, centres, strict=True)]
-    )
+    geod = Geod(ellps="WGS84")
+    seen = geod.fwd(longitude, latitude, np.degrees(np.arctan2(east, north)), np.hypot(east, north))[:2]
+    distances = geod.inv(*seen, centre_longitude, centre_latitude)[2]
     wrong = (distances > MIN_DIFFERENCE_M) & (distances > MAX_SHARE * np.abs(depth))
     if wrong.mean() <= 0.5:
         return []

@@ -20,7 +20,7 @@ from skyweave.recordings.ros_camera_info import camera_from_info
 from skyweave.telemetry.angles import multiply_quaternions
 from skyweave.telemetry.formats.ros_topics import FixesOfTopic, choose_fixes, choose_poses, turn_to_north
 from skyweave.telemetry.formats.ros_transforms import TransformTree, chain_times, compose
-from skyweave.telemetry.poses_over_time import NS_PER_S, MissingTopic
+from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, NS_PER_S, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import LogSamples
 from skyweave.telemetry.streams import Stream, join_streams
@@ -37,7 +37,6 @@ CALIBRATION_FIELDS = ("d", "k", "r", "p", "D", "K", "R", "P")  # of CameraInfo: 
 OTHER_FIELDS = ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
 TRANSFORMS, OLD_TRANSFORMS = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
 POSE_TYPES = (ODOMETRY, POSE_COVARIANCE, POSE, IMU)  # by which the body's orientation is known, the best first
-EARLIEST_UTC_NS = 946_684_800 * NS_PER_S  # 2000: stamps before it are of a simulation or a computer's start
 LATEST_NS = 2**63 - 1
 NO_FIX = -1  # NavSatStatus
 WORLD_FRAMES = ("map", "odom", "world", "enu", "local_enu")
@@ -121,7 +120,7 @@ class RosBagReader:
         first = min((int(stream.times[0]) for stream in streams if len(stream.times)), default=0)
         return join_streams(
             path.name,
-            "utc" if first >= EARLIEST_UTC_NS else "boot",
+            "utc" if first >= EARLIEST_UTC_S * NS_PER_S else "boot",
             streams,
             camera=camera,
             platform=options.platform,

@@ -15,7 +15,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.telemetry.angles import ENU_FROM_NED_QUATERNION, multiply_quaternions
 from skyweave.telemetry.formats.gimbals import gimbal_orientations
-from skyweave.telemetry.poses_over_time import MissingTopic
+from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, MissingTopic
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import LogSamples
 from skyweave.telemetry.streams import Stream, join_streams, orientations_at
@@ -41,7 +41,6 @@ MISSING: dict[MissingTopic, str] = {
     "utc": "the log has no GPS time",
     "lens": "flight logs say nothing of the lens",
 }
-EARLIEST_UTC_US = 946_684_800 * 10**6  # 2000: receivers without a fix count from 1980
 Topic = Mapping[str, np.ndarray]
 
 
@@ -182,7 +181,7 @@ def _epoch(topics: dict[str, Any]) -> int | None:
     """UTC nanoseconds at which the computer was started, by the receiver's clock."""
     for name in ("sensor_gps", "vehicle_gps_position"):
         stamps = np.asarray(topics.get(name, {}).get("time_utc_usec", ()), np.int64)
-        known = stamps >= EARLIEST_UTC_US
+        known = stamps >= EARLIEST_UTC_S * 10**6  # receivers without a fix count from 1980
         if known.any():
             return int(np.median((stamps - np.asarray(topics[name]["timestamp"], np.int64))[known])) * 1000
     return None

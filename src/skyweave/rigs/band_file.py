@@ -105,28 +105,28 @@ class BandFile:
         """
         return parse_number(self.text(name))
 
-    def read_numbers(self, name: str, at_least: int = 1) -> tuple[float, ...] | None:
-        """Return a field of the XMP as a list of numbers; None where it is none.
+    def read_xmp_sequence(self, name: str, min_length: int = 1) -> tuple[float, ...] | None:
+        """Return a sequence of numbers in the XMP; None where it is none.
 
         Args:
             name: without the prefix.
-            at_least: how many there must be.
+            min_length: how many there must be.
         """
         parsed = [parse_number(part) for part in self.text(name).split(",")]
         known = tuple(number for number in parsed if number is not None)
-        return known if len(known) == len(parsed) >= at_least else None
+        return known if len(known) == len(parsed) >= min_length else None
 
-    def require_numbers(self, name: str, at_least: int = 1) -> tuple[float, ...]:
-        """Return a field of the XMP as a list of numbers.
+    def require_xmp_sequence(self, name: str, min_length: int = 1) -> tuple[float, ...]:
+        """Return a sequence of numbers in the XMP.
 
         Args:
             name: without the prefix.
-            at_least: how many there must be.
+            min_length: how many there must be.
 
         Raises:
             DataError: the file does not state it; the message names both.
         """
-        numbers = self.read_numbers(name, at_least)
+        numbers = self.read_xmp_sequence(name, min_length)
         if numbers is None:
             raise DataError(
                 f"{self.path.name} does not state {name} in its XMP, without which its values cannot be calibrated; "

@@ -96,7 +96,7 @@ def _perspective(band: BandFile) -> PinholeCamera:
 
 
 def _fisheye(band: BandFile) -> FisheyeLens:
-    affine = np.array(band.require_numbers("FisheyeAffineMatrix", 4)[:4]).reshape(2, 2)
+    affine = np.array(band.require_xmp_sequence("FisheyeAffineMatrix", 4)[:4]).reshape(2, 2)
     scale = [band.tag(ExifTags.Base.FocalPlaneXResolution), band.tag(ExifTags.Base.FocalPlaneYResolution)]
-    centre = np.array(band.require_numbers("PrincipalPoint", 2)[:2]) * scale  # millimetres, pixels a millimetre
-    return FisheyeLens(affine, centre, band.require_numbers("FisheyePolynomial", 4)[:4])
+    centre = np.array(band.require_xmp_sequence("PrincipalPoint", 2)[:2]) * scale  # millimetres, pixels a millimetre
+    return FisheyeLens(affine, centre, band.require_xmp_sequence("FisheyePolynomial", 4)[:4])

@@ -79,7 +79,7 @@ def _reflectance(band: BandFile, reflectances: Mapping[str, float] | None) -> fl
 
 
 def _radiance_of_panel(band: BandFile, area: Area | None) -> float:
-    corners = area or band.read_numbers("ReflectArea", 6)
+    corners = area or band.read_xmp_sequence("ReflectArea", 6)
     if corners is None:
         raise DataError(
             f"the camera did not recognise a panel in {band.path.name} (no ReflectArea); give its corners in pixels: "

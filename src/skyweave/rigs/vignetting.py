@@ -20,24 +20,24 @@ def vignetting(band: BandFile) -> np.ndarray | None:
     Raises:
         DataError: a polynomial whose parts do not belong together, or that is not positive in the image.
     """
-    share = _radial(band) if band.read_numbers("VignettingPolynomial") else _planar(band)
+    share = _radial(band) if band.read_xmp_sequence("VignettingPolynomial") else _planar(band)
     if share is not None and not (np.isfinite(share).all() and share.min() > 0):
         raise DataError(f"{band.path.name} states a vignetting that leaves no light in parts of the image")
     return share
 
 
 def _radial(band: BandFile) -> np.ndarray:
-    column, row = band.require_numbers("VignettingCenter", 2)[:2]
+    column, row = band.require_xmp_sequence("VignettingCenter", 2)[:2]
     rows, columns = np.ogrid[: band.stored.shape[0], : band.stored.shape[1]]
     radius = np.hypot(columns - column, rows - row)
-    return np.polynomial.polynomial.polyval(radius, (1.0, *band.require_numbers("VignettingPolynomial")))
+    return np.polynomial.polynomial.polyval(radius, (1.0, *band.require_xmp_sequence("VignettingPolynomial")))
 
 
 def _planar(band: BandFile) -> np.ndarray | None:
-    coefficients = band.read_numbers("VignettingPolynomial2D")
+    coefficients = band.read_xmp_sequence("VignettingPolynomial2D")
     if coefficients is None:
         return None
-    exponents = band.require_numbers("VignettingPolynomial2DName", 2)
+    exponents = band.require_xmp_sequence("VignettingPolynomial2DName", 2)
     if len(exponents) != 2 * len(coefficients):
         raise DataError(
             f"{band.path.name} states {len(coefficients)} coefficients of vignetting and {len(exponents)} exponents, "

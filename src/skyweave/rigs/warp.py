@@ -39,7 +39,7 @@ def rig_rotation(band: BandFile) -> np.ndarray | None:
     Args:
         band: of the rig.
     """
-    angles = band.read_numbers("RigRelatives", 3)
+    angles = band.read_xmp_sequence("RigRelatives", 3)
     if angles is None:
         return None
     about_x, about_y, about_z = (rotation_from_vector(axis) for axis in np.diag(np.radians(angles[:3])))

@@ -30,7 +30,7 @@ def radiance(band: BandFile) -> np.ndarray:
     """
     if band.is_thermal:
         return band.stored * KELVIN_PER_VALUE
-    gain_of_radiance, dimming_by_exposure, dimming = band.require_numbers("RadiometricCalibration", 3)[:3]
+    gain_of_radiance, dimming_by_exposure, dimming = band.require_xmp_sequence("RadiometricCalibration", 3)[:3]
     exposure, gain = band.tag(ExifTags.Base.ExposureTime), _gain(band)
     row = np.arange(band.stored.shape[0])[:, None]
     read_out = 1.0 + dimming_by_exposure * row / exposure - dimming * row

@@ -34,7 +34,7 @@ def radiance(band: BandFile) -> np.ndarray:
     Raises:
         DataError: the file does not state what the formula needs.
     """
-    slope, black, offset = band.read_numbers("SensorModel", 3) or (1.0, black_level(band), 0.0)
+    slope, black, offset = band.read_xmp_sequence("SensorModel", 3) or (1.0, black_level(band), 0.0)
     exposure = band.tag(ExifTags.Base.ExposureTime)
     speed = band.tag(ExifTags.Base.ISOSpeedRatings)
     dimmed = vignetting(band)
@@ -92,7 +92,7 @@ def notes(band: BandFile) -> list[str]:
         band: of the rig.
     """
     missing = []
-    if band.read_numbers("SensorModel", 3) is None:
+    if band.read_xmp_sequence("SensorModel", 3) is None:
         missing.append("no SensorModel (firmware before 1.2.1): its response is taken as proportional to the exposure")
     if vignetting(band) is None:
         missing.append("no vignetting: edges stay darker than they are")

@@ -7,7 +7,7 @@ from tests.fabricated_dataset import write_raster
 
 from skyweave.backbone import build_backbone, load_backbone, save_checkpoint
 from skyweave.backbone.batch import stack_observations
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.masking import coarsen
 from skyweave.pretraining.whitening import WhiteningConfig, fit_whitening, whitening_matrix
@@ -85,3 +85,12 @@ def test_matrix_whitens_differences_and_favours_what_tells_places_apart() -> Non
 def test_configuration_names_what_is_wrong(changes) -> None:
     with pytest.raises(ConfigError, match="whitening"):
         WhiteningConfig(**changes)
+
+
+def test_a_whitening_that_cannot_be_fitted_leaves_the_backbone_as_it_is(dataset) -> None:
+    backbone = build_backbone("tiny", depth=2, seed=0)
+    fit_whitening(backbone, dataset)
+    before, dataset.sources = backbone.whitening, []
+    with pytest.raises(DataError, match="whitening"):
+        fit_whitening(backbone, dataset)
+    assert backbone.whitening is before and backbone.training

@@ -249,7 +249,7 @@ class Backbone(Encoder):
         """Let a linear layer follow the final norm: features less their mean, times a matrix.
 
         Args:
-            matrix: (width, width), symmetric.
+            matrix: (width, width), a new channel a row.
             mean: (width,).
         """
         reference = self.encoder.norm.weight

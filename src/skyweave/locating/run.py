@@ -11,6 +11,7 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.line_journal import LineJournal, fingerprint_of
+from skyweave.core.outputs import is_same_file
 from skyweave.core.progress import ReportProgress
 from skyweave.detection.onnx_detector import DetectorConfig
 from skyweave.locating.camera_track import CameraTrack
@@ -78,14 +79,22 @@ class LocateRequest:
     resume: bool = False
     telemetry_format: str | None = None
 
-    def stated_times(self, path: Path) -> dict[Path, int] | None:
-        """Return the times of photographs that are their own log, nanoseconds by file; None of other images.
+    def is_own_log(self, number: int) -> bool:
+        """Return whether images are photographs that are their own log.
 
         Args:
-            path: of images.
+            number: of the camera.
         """
-        logs = [log.resolve() for log in self.telemetry]
-        return photograph_times(path) if path.is_dir() and path.resolve() in logs else None
+        return self.images[number].is_dir() and is_same_file(self.images[number], self.telemetry[number])
+
+    def open_images(self, number: int) -> ImageSequence:
+        """Open the images of a camera; photographs that are their own log are of the times that they state.
+
+        Args:
+            number: of the camera.
+        """
+        path = self.images[number]
+        return open_sequence(path, self.rate, photograph_times(path) if self.is_own_log(number) else None)
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     _check_inputs(request, folder)
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
-    sequences = [open_sequence(path, request.rate, request.stated_times(path)) for path in request.images]
+    sequences = [request.open_images(number) for number in range(len(request.images))]
     logs = [
         complete_log(read_telemetry(path, request.telemetry_format), request.completion) for path in request.telemetry
     ]
@@ -236,7 +245,7 @@ def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest, sequenc
             first.append(parse_utc(request.completion.start) - epoch)
         else:
             first.append(int(log.times[0]))
-            if not (request.images[number].is_dir() and request.images[number] == request.telemetry[number]):
+            if not request.is_own_log(number):
                 notes.append(_begin_together(log, sequences[number]))
     return _Clock(first, starts, has_utc, notes)
 

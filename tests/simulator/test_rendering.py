@@ -164,6 +164,7 @@ def test_neighbours_share_no_pixel_and_leave_none_out(seed: int) -> None:
     st.booleans(),
 )
 @example(0.0, 0.0, 2.225073858507203e-309, 0.0, 0.0, 1.0, False)  # on the ground, but for rounding
+@example(0.0, 0.0, 188.0, 0.0, -0.5707963267948966, 0.91, False)  # a ray meets the ground at infinity
 def test_any_pose_can_be_rendered(
     x: float, y: float, z: float, yaw: float, pitch: float, roll: float, hills: bool
 ) -> None:

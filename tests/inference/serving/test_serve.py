@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -29,6 +30,20 @@ from skyweave.inference.serving.layers import MapLayer
 from skyweave.inference.serving.map_server import MapServer
 from skyweave.inference.serving.styles import FeatureStyle, RampStyle
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+COLOURS_OF_TILES = """(() => {
+  const colours = new Set();
+  for (const tile of maps[1].tiles.values()) {
+    const canvas = new OffscreenCanvas(256, 256), context = canvas.getContext("2d");
+    context.drawImage(tile, 0, 0, 256, 256);
+    const { data } = context.getImageData(0, 0, 256, 256);
+    const digits = (at) => data[at].toString(16).padStart(2, "0");
+    for (let i = 0; i < data.length; i += 4)
+      if (data[i + 3] === 255) colours.add("#" + digits(i) + digits(i + 1) + digits(i + 2));
+  }
+  return [...colours];
+})()"""
+PATIENCE_S = 120  # of what a page does at once: a loaded machine takes its time
 SIDE, ZOOM = 64, 15
 PLACE = rasterio.Affine(10, 0, 5e5, 0, -10, 5.3e6)
 CLASSES = ("water", "forest", "town")
@@ -185,6 +200,36 @@ def test_the_server(address: str, folder: Path) -> None:
     assert not re.search(r"(?:https?:)?//[a-z]", page.replace("// Two", "")), "the page asks no other server"
     (folder / "land.tif").unlink()
     assert get(f"{address}tiles/land/{ZOOM - 1}/{x // 2}/{y // 2}.png")[0] == 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_page_in_a_browser(address: str, tmp_path: Path) -> None:
+    """Both maps show their tiles in the colours of the legend, and move together."""
+    from headless import Browser
+
+    async def look() -> tuple[list[str], list[list[str]], list[float]]:
+        async with Browser(str(CHROMIUM), tmp_path) as browser:
+            await browser.open(address)
+            loaded = "maps.every((map) => [...map.tiles.values()].some((tile) => !tile.hidden))"
+            await browser.until(f"document.body.dataset.ready === 'true' && {loaded}", PATIENCE_S)
+            legend = await browser.run("layers[1].legend")
+            await browser.until(f"[...maps[1].tiles.values()].every((tile) => tile.complete) && {loaded}", PATIENCE_S)
+            colours = await browser.run(COLOURS_OF_TILES)
+            zoom = [await browser.run("view.zoom")]
+            await browser.run("document.getElementById('closer').click()")
+            zoom.append(await browser.run("view.zoom"))
+            await browser.run("maps[0].element.focus()")
+            before = await browser.run("view.x")
+            await browser.key("ArrowRight")
+            await browser.until(f"view.x > {before} && {loaded}", PATIENCE_S)
+            assert browser.complaints == [], browser.complaints
+        return colours, legend, zoom
+
+    colours, legend, zoom = asyncio.run(look())
+    assert [name for _, name in legend] == list(CLASSES) and zoom[1] == zoom[0] + 1
+    assert {legend[0][0], legend[2][0]} == set(colours), "two of the classes are on the ground"
 
 
 def test_a_port_that_is_taken(address: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

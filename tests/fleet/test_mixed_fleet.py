@@ -45,7 +45,7 @@ from waiting import until
 NAMES = MODEL, TOPIC, FEATURES = "UAV_1", "UAV_2", "UAV_3"
 ROWS, COLUMNS = 256, 448
 INTERVAL, FRAMES, STEP = 1.5, 16, 0.2  # seconds between frames as they are played, and in the world: slow cars
-WARM, MOMENTS = 1, 4  # of each node, with the frames of both others: until objects are followed, and all
+WARM, MOMENTS = 1, 8  # of each node, with the frames of both others: until objects are followed, and all
 SECONDS = 200.0  # a loaded machine may take its time
 NEAR_M = 3.0
 TOPIC_NAME = "somebody/boxes"

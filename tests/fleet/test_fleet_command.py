@@ -242,11 +242,15 @@ def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(fold
                 assert await browser.run("viewport.scale") == pytest.approx(1.25 * before)
                 await browser.key("?")
                 assert await browser.run("!document.getElementById('keys').hidden")
+                alone = "update({...state, platforms: {UAV_1: state.platforms.UAV_1}})"  # as of a server that just started
+                shown = await browser.run(f"{alone}; showAge(); document.getElementById('connection').textContent")
+                assert shown == "NOT LIVE: UAV_2 is not seen" and await browser.run("chosen") == "UAV_2"
                 assert browser.complaints == [], browser.complaints
             await browser.until("document.getElementById('connection').textContent !== 'live'", SECONDS)
             with served(folder, port):
                 await browser.until("document.getElementById('connection').textContent === 'live'", SECONDS)
-                await browser.until("chosenScene()?.time > 0", SECONDS)  # the new server has yet to hear the fleet
+                await browser.until("chosenScene()?.time > 0", SECONDS)  # the new server has yet to receive the fleet
+                assert await browser.run("chosen") == "UAV_2"  # also where UAV_1 came first
                 then = await browser.run("chosenScene()?.time ?? 0")
                 await browser.until(f"chosenScene()?.time > {then}", SECONDS)
         lost = ("WebSocket", "ERR_CONNECTION", "Failed to load resource")  # that it was gone may be said

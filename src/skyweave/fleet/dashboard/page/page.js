@@ -65,6 +65,7 @@ function showAge() {                              // what is shown says how old 
     showConnection(`NOT LIVE: ${why}; this is ${lag.toFixed(0)} s old`, false);
   } else if (state.replay) { showConnection(`REPLAY of ${new Date(state.time * 1000).toISOString().slice(0, 10)}`, true); }
   else if (!names.length) { showConnection("no platform is seen", false); }
+  else if (!oldest) { showConnection(`NOT LIVE: ${chosen} is not seen`, false); }    // stays chosen: it may come back
   else if (recorded > MAX_CLOCK_SECONDS) { showConnection(`NOT LIVE: captured ${new Date(oldest.time * 1000).toISOString().slice(0, 19)} UTC`, false); }
   else if (shownAge() > STALE_SECONDS) { showConnection(`NOT LIVE: ${chosen || "the newest scene"} is ${shownAge().toFixed(0)} s old`, false); }
   else { showConnection("live", true); }
@@ -84,7 +85,6 @@ function update(next) {
   state = next;
   $("fleet").textContent = state.fleet;
   const names = platformNames();
-  if (chosen !== COMMON && !names.includes(chosen)) { chosen = COMMON; trails.clear(); }
   fleetIdentities = new Map();
   for (const known of state.common) {
     for (const [platform, track] of Object.entries(known.tracks)) { fleetIdentities.set(`${platform}/${track}`, known.identity); }

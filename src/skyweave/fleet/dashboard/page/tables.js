@@ -84,7 +84,7 @@ function fillObjects() {
 }
 
 function fillSelect(names) {
-  const select = $("chosen"), values = [COMMON, ...names];
+  const select = $("chosen"), values = [...new Set([COMMON, ...names, chosen])];
   if ([...select.options].map((option) => option.value).join() !== values.join()) {
     const label = (name, i) => (i > 9 ? name : `${i} ${name || "all together"}`);
     select.replaceChildren(...values.map((name, i) => new Option(label(name, i), name)));

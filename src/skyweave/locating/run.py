@@ -24,6 +24,7 @@ from skyweave.locating.track_table import TrackTable, tables_of
 from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, track_streams
 from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
 from skyweave.telemetry import PosesOverTime, flight_crs
+from skyweave.telemetry.assembly import assemble_poses
 from skyweave.telemetry.flight_ground import (
     LEVEL_DATUMS,
     RASTER_DATUMS,
@@ -32,12 +33,13 @@ from skyweave.telemetry.flight_ground import (
     read_flight_ground,
 )
 from skyweave.telemetry.flight_place import check_one_place, check_place_of_images
-from skyweave.telemetry.formats.photographs import photograph_times
+from skyweave.telemetry.formats.photographs import photograph_samples, read_photographs
 from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
+PHOTOGRAPHS = "photographs"  # format of a log
 FIRST_IMAGE_NOTE = "the first image is taken to be of the first pose; give the UTC time of the first image with --start"
 MAX_SPARE_S = 2.0  # by which a log may last longer than its images, if it is to begin with them
 OUTPUT_NAMES = ("tracks", "boxes-", "counts.csv", "report.html", "annotated")  # beginnings of names of what is written
@@ -85,16 +87,23 @@ class LocateRequest:
         Args:
             number: of the camera.
         """
-        return self.images[number].is_dir() and is_same_file(self.images[number], self.telemetry[number])
+        is_one = self.images[number].is_dir() and is_same_file(self.images[number], self.telemetry[number])
+        return is_one and self.telemetry_format in (None, PHOTOGRAPHS)
 
-    def open_images(self, number: int) -> ImageSequence:
-        """Open the images of a camera; photographs that are their own log are of the times that they state.
+    def open_camera(self, number: int) -> tuple[ImageSequence, PosesOverTime]:
+        """Open the images and the log of a camera; photographs that are their own log are of the times that they state.
 
         Args:
             number: of the camera.
         """
         path = self.images[number]
-        return open_sequence(path, self.rate, photograph_times(path) if self.is_own_log(number) else None)
+        if not self.is_own_log(number):
+            log = read_telemetry(self.telemetry[number], self.telemetry_format)
+            return open_sequence(path, self.rate), log
+        photographs, notes = read_photographs(path)
+        times = {photograph.metadata.path: photograph.time for photograph in photographs}
+        log = assemble_poses(photograph_samples(photographs, path.name, notes))
+        return open_sequence(path, self.rate, times), log
 
 
 @dataclass(frozen=True)
@@ -146,10 +155,8 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     _check_inputs(request, folder)
     formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
     writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
-    sequences = [request.open_images(number) for number in range(len(request.images))]
-    logs = [
-        complete_log(read_telemetry(path, request.telemetry_format), request.completion) for path in request.telemetry
-    ]
+    sequences, read = zip(*map(request.open_camera, range(len(request.images))), strict=True)
+    logs = [complete_log(log, request.completion) for log in read]
     _check_places(logs, request.images)
     clock = _common_clock(logs, request, sequences)
     crs = flight_crs(logs[0])

@@ -111,18 +111,6 @@ def read_photographs(path: Path) -> tuple[list[Photograph], list[str]]:
     return photographs, notes
 
 
-def photograph_times(path: Path) -> dict[Path, int]:
-    """Return when the photographs of a sequence were taken: nanoseconds since 1970 by file, growing.
-
-    Args:
-        path: a folder of them.
-
-    Raises:
-        DataError: none of them can be read, or states a time.
-    """
-    return {photograph.metadata.path: photograph.time for photograph in read_photographs(path)[0]}
-
-
 def photograph_samples(photographs: list[Photograph], source: str, notes: list[str]) -> LogSamples:
     """Return the telemetry of photographs.
 

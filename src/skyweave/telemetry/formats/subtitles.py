@@ -101,9 +101,15 @@ class Cue:
 
 
 class SubtitleReader:
-    """Reads the subtitles that drones write beside videos."""
+    """Reads the subtitles that drones write beside videos.
+
+    Attributes:
+        description: of the format.
+        latitude_first: whether two numbers of a place of which nothing says what they are begin with the latitude.
+    """
 
     description = "subtitles of DJI and Autel drones (.srt, .ass)"
+    latitude_first = False
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Return whether a file holds timed subtitles.
@@ -125,6 +131,9 @@ class SubtitleReader:
             DataError: it has no subtitles with telemetry.
         """
         cues = list(parse_subtitles(_decode(path.read_bytes())))
+        for cue in (cue for cue in cues if self.latitude_first and cue.order_assumed):
+            cue.values |= {"latitude": cue.values["longitude"], "longitude": cue.values["latitude"]}
+            cue.order_assumed = False
         return subtitle_samples(cues, path.name)
 
 
@@ -132,6 +141,7 @@ class LatitudeFirstReader(SubtitleReader):
     """Reads files of firmware that write ``GPS(latitude, longitude)``; nothing in them says so, so users do."""
 
     description = "subtitles that write the latitude first (by name only)"
+    latitude_first = True
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Return False: it is never guessed.
@@ -141,22 +151,6 @@ class LatitudeFirstReader(SubtitleReader):
             head: its first bytes.
         """
         return False
-
-    def read(self, path: Path, options: ReadOptions) -> LogSamples:
-        """Read a file.
-
-        Args:
-            path: SubRip file.
-            options: not used.
-
-        Raises:
-            DataError: it has no subtitles with telemetry.
-        """
-        cues = list(parse_subtitles(_decode(path.read_bytes())))
-        for cue in (cue for cue in cues if cue.order_assumed):
-            cue.values |= {"latitude": cue.values["longitude"], "longitude": cue.values["latitude"]}
-            cue.order_assumed = False
-        return subtitle_samples(cues, path.name)
 
 
 def parse_subtitles(text: str) -> Iterator[Cue]:

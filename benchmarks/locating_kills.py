@@ -23,8 +23,8 @@ FORMATS = ("geojson", "geoparquet", "csv", "kml", "mot", "report", "mcap", "ros2
 KILLED_TWICE = 0.25  # share of the trials
 NOTE = (
     "A video of 1920 x 1080 and its log, made here; each trial is killed at a random instant of the time that an "
-    "undisturbed run takes, a quarter of them twice, and then goes on with --resume. Files that are missing or too many "
-    "count as differing."
+    "undisturbed run takes, a quarter of them twice, and then goes on with --resume. Files that are missing or too "
+    "many count as differing."
 )
 
 

@@ -8,24 +8,10 @@ import numpy as np
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from fabricated_logs import TelemetryLog
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
 from skyweave.telemetry import ReadOptions, read_telemetry
-
-START_US = 1_700_000_000_000_000
-
-
-class Log:
-    """Packets of a vehicle with the time they arrived."""
-
-    def __init__(self, system: int = 1, version: int = 2) -> None:
-        self.content = b""
-        self.link = mavlink.MAVLink(None, srcSystem=system, srcComponent=1)
-        self.version = version
-
-    def add(self, microseconds: int, message: Any) -> None:
-        packet = message.pack(self.link, force_mavlink1=self.version == 1)
-        self.content += (START_US + microseconds).to_bytes(8, "big") + packet
 
 
 def position(k: int, latitude: float = 48.0, longitude: float = 11.0) -> Any:
@@ -62,7 +48,7 @@ def gimbal(flags: int, yaw: float) -> Callable[[int], Any]:
 
 
 def written(path: Path, *makers: Callable[[int], Any], count: int = 20, version: int = 2) -> Path:
-    log = Log(version=version)
+    log = TelemetryLog(version=version)
     for k in range(count):
         for number, make in enumerate(makers):
             log.add(k * 100_000 + number * 1000, make(k))
@@ -113,7 +99,7 @@ def test_the_receiver_is_taken_where_there_is_no_filter(tmp_path: Path) -> None:
 
 
 def test_several_vehicles_are_a_choice(tmp_path: Path) -> None:
-    one, two = Log(1), Log(2)
+    one, two = TelemetryLog(1), TelemetryLog(2)
     for k in range(5):
         one.add(k, position(k))
         two.add(k, position(k, longitude=12.0))

@@ -8,47 +8,11 @@ import klvdata
 import numpy as np
 import pytest
 
+from fabricated_logs import START_US, scaled, scaled_signed, uas_set
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
 from skyweave.telemetry import ReadOptions, read_telemetry
-from skyweave.telemetry.formats.klv import checksum_holds, imapb, klv_checksum, parse_local_set, read_tag, signed
-from skyweave.telemetry.formats.misb import UAS_KEY
-
-START_US = 1_700_000_000_000_000
-
-
-def scaled(value: float, low: float, high: float, size: int) -> bytes:
-    """An unsigned integer over a range."""
-    return round((value - low) / (high - low) * (2 ** (8 * size) - 1)).to_bytes(size, "big")
-
-
-def scaled_signed(value: float, limit: float, size: int) -> bytes:
-    return round(value / limit * (2 ** (8 * size - 1) - 1)).to_bytes(size, "big", signed=True)
-
-
-def uas_set(time_us: int = START_US, **changes: bytes | None) -> bytes:
-    """A set of ST 0601: 60 m over 48 N, 11 E, flying east, the sensor 45 degrees to the right and 30 down."""
-    items = {
-        2: time_us.to_bytes(8, "big"),
-        5: scaled(90, 0, 360, 2),
-        6: scaled_signed(0, 20, 2),
-        7: scaled_signed(0, 50, 2),
-        10: b"Kestrel",
-        13: scaled_signed(48, 90, 4),
-        14: scaled_signed(11, 180, 4),
-        15: scaled(560, -900, 19_000, 2),
-        16: scaled(60, 0, 180, 2),
-        17: scaled(40, 0, 180, 2),
-        18: scaled(45, 0, 360, 4),
-        19: scaled_signed(-30, 180, 4),
-        20: scaled(0, 0, 360, 4),
-        65: bytes([17]),
-    }
-    items |= {int(tag[1:]): value for tag, value in changes.items() if value is not None}
-    items = {tag: value for tag, value in items.items() if f"t{tag}" not in changes or changes[f"t{tag}"] is not None}
-    value = b"".join(bytes([tag, len(item)]) + item for tag, item in items.items()) + b"\x01\x02"
-    whole = UAS_KEY + b"\x81" + bytes([len(value) + 2]) + value
-    return whole + klv_checksum(whole).to_bytes(2, "big")
+from skyweave.telemetry.formats.klv import checksum_holds, imapb, parse_local_set, read_tag, signed
 
 
 def test_what_is_written_is_what_somebody_elses_library_reads() -> None:

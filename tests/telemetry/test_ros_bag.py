@@ -1,148 +1,30 @@
 """Bags of ROS 1 and 2 and MCAP, written by rosbags."""
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
-from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from fabricated_logs import HALF, OPTICAL, START_NS, RosMessages, write_bag
 from skyweave.core.errors import DataError
-from skyweave.core.geometry.conventions import FLU_FROM_CAMERA
-from skyweave.core.geometry.frames import camera_angles, quaternion_from_rotation, rotation_from_quaternion
+from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
 from skyweave.telemetry import PosesOverTime, ReadOptions, read_telemetry
 
-START_NS = 1_700_000_000 * 10**9
-HALF = np.sqrt(0.5)
 
-
-@cache
-def store(name: Stores) -> Any:
-    types = get_typestore(name)
-    if "tf2_msgs/msg/TFMessage" not in types.types:  # of a package of its own in ROS 1
-        text = "geometry_msgs/TransformStamped[] transforms"
-        types.register(get_types_from_msg(text, "tf2_msgs/msg/TFMessage"))
-    return types
-
-
-class Messages:
-    """Messages of one distribution of ROS: a body that looks north at 48 N, 11 E, its camera 30 degrees down."""
-
-    def __init__(self, ros1: bool = False) -> None:
-        self.store = store(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
-        self.ros1 = ros1
-
-    def new(self, name: str, **fields: Any) -> Any:
-        return self.store.types[name](**fields)
-
-    def header(self, time: int, frame: str) -> Any:
-        stamp = self.new("builtin_interfaces/msg/Time", sec=time // 10**9, nanosec=time % 10**9)
-        extra = {"seq": 0} if self.ros1 else {}
-        return self.new("std_msgs/msg/Header", stamp=stamp, frame_id=frame, **extra)
-
-    def fix(self, time: int, status: int = 0) -> Any:
-        return self.new(
-            "sensor_msgs/msg/NavSatFix",
-            header=self.header(time, "gps"),
-            status=self.new("sensor_msgs/msg/NavSatStatus", status=status, service=1),
-            latitude=48.0,
-            longitude=11.0,
-            altitude=607.0,
-            position_covariance=np.diag([0.25, 0.25, 1.0]).ravel(),
-            position_covariance_type=2,
-        )
-
-    def quaternion(self, w: float, x: float, y: float, z: float) -> Any:
-        return self.new("geometry_msgs/msg/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w))
-
-    def odometry(self, time: int, covariance: np.ndarray | None = None) -> Any:
-        vector = self.new("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
-        return self.new(
-            "nav_msgs/msg/Odometry",
-            header=self.header(time, "odom"),
-            child_frame_id="base_link",
-            pose=self.new(
-                "geometry_msgs/msg/PoseWithCovariance",
-                pose=self.new(
-                    "geometry_msgs/msg/Pose",
-                    position=self.new("geometry_msgs/msg/Point", x=100.0, y=50.0, z=60.0),
-                    orientation=self.quaternion(HALF, 0, 0, HALF),
-                ),
-                covariance=np.zeros(36) if covariance is None else covariance.ravel(),
-            ),
-            twist=self.new(
-                "geometry_msgs/msg/TwistWithCovariance",
-                twist=self.new("geometry_msgs/msg/Twist", linear=vector, angular=vector),
-                covariance=np.zeros(36),
-            ),
-        )
-
-    def transform(self, time: int, parent: str, child: str, quaternion: np.ndarray) -> Any:
-        return self.new(
-            "tf2_msgs/msg/TFMessage",
-            transforms=[
-                self.new(
-                    "geometry_msgs/msg/TransformStamped",
-                    header=self.header(time, parent),
-                    child_frame_id=child,
-                    transform=self.new(
-                        "geometry_msgs/msg/Transform",
-                        translation=self.new("geometry_msgs/msg/Vector3", x=0.1, y=0.0, z=0.0),
-                        rotation=self.quaternion(*quaternion),
-                    ),
-                )
-            ],
-        )
-
-    def info(self, time: int, frame: str = "camera_optical") -> Any:
-        letters = {name: name.upper() if self.ros1 else name for name in "dkrp"}
-        matrix = np.array([50, 0, 31.5, 0, 50, 23.5, 0, 0, 1.0])
-        return self.new(
-            "sensor_msgs/msg/CameraInfo",
-            header=self.header(time, frame),
-            height=48,
-            width=64,
-            distortion_model="plumb_bob",
-            binning_x=0,
-            binning_y=0,
-            roi=self.new(
-                "sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-            ),
-            **{letters["d"]: np.zeros(5), letters["k"]: matrix, letters["r"]: np.eye(3).ravel()},
-            **{letters["p"]: np.zeros(12)},
-        )
-
-    def flight(self) -> Iterator[tuple[str, int, Any]]:
-        """Topic, time and message of two seconds; the camera hangs on a gimbal."""
-        down = np.array([np.cos(np.radians(15)), 0, np.sin(np.radians(15)), 0])  # 30 degrees about the left axis
-        yield "/tf_static", START_NS, self.transform(START_NS, "gimbal", "camera_optical", OPTICAL)
-        for k in range(20):
-            time = START_NS + k * 10**8
-            yield "/tf", time, self.transform(time, "base_link", "gimbal", down)
-            yield "/fix", time, self.fix(time, -1 if k < 2 else 0)
-            yield "/odom", time + 10**7, self.odometry(time + 10**7)
-            yield "/camera/camera_info", time, self.info(time)
-
-
-OPTICAL = quaternion_from_rotation(FLU_FROM_CAMERA)
-
-
-def write(path: Path, messages: Any, store: Any, storage: StoragePlugin | None = None) -> Path:
-    writer: Any = Writer1(path) if storage is None else Writer2(path, version=9, storage_plugin=storage)
-    connections: dict[str, Any] = {}
-    with writer:
-        for topic, time, message in messages:
-            kind = message.__msgtype__
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=store)
-            serialise = store.serialize_ros1 if storage is None else store.serialize_cdr
-            writer.write(connections[topic], time, serialise(message, kind))
-    return path
+def flight_of(m: RosMessages) -> Iterator[tuple[str, int, Any]]:
+    """Topic, time and message of two seconds; the camera hangs on a gimbal."""
+    down = np.array([np.cos(np.radians(15)), 0, np.sin(np.radians(15)), 0])  # 30 degrees about the left axis
+    yield "/tf_static", START_NS, m.transform(START_NS, "gimbal", "camera_optical", OPTICAL)
+    for k in range(20):
+        time = START_NS + k * 10**8
+        yield "/tf", time, m.transform(time, "base_link", "gimbal", down)
+        yield "/fix", time, m.fix(time, -1 if k < 2 else 0)
+        yield "/odom", time + 10**7, m.odometry(time + 10**7)
+        yield "/camera/camera_info", time, m.info(time)
 
 
 def check(poses: PosesOverTime) -> None:
@@ -157,8 +39,8 @@ def check(poses: PosesOverTime) -> None:
 
 @pytest.mark.parametrize("storage", [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
 def test_a_bag_of_ros_2(tmp_path: Path, storage: StoragePlugin) -> None:
-    messages = Messages()
-    folder = write(tmp_path / "flight", messages.flight(), messages.store, storage)
+    messages = RosMessages()
+    folder = write_bag(tmp_path / "flight", flight_of(messages), messages.store, storage)
     check(read_telemetry(folder))
     if storage is StoragePlugin.MCAP:
         (file,) = folder.glob("*.mcap")
@@ -166,16 +48,16 @@ def test_a_bag_of_ros_2(tmp_path: Path, storage: StoragePlugin) -> None:
 
 
 def test_a_bag_of_ros_1(tmp_path: Path) -> None:
-    messages = Messages(ros1=True)
-    check(read_telemetry(write(tmp_path / "flight.bag", messages.flight(), messages.store)))
+    messages = RosMessages(ros1=True)
+    check(read_telemetry(write_bag(tmp_path / "flight.bag", flight_of(messages), messages.store)))
 
 
 def bag(folder: Path, *rows: tuple[str, int, Any]) -> Path:
-    return write(folder, rows, Messages().store, StoragePlugin.MCAP)
+    return write_bag(folder, rows, RosMessages().store, StoragePlugin.MCAP)
 
 
 def test_odometry_alone_needs_to_know_where_it_began(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     covariance = np.diag([0.1, 0.1, 0.2, 0.01, 0.01, 0.02])
     rows = [("/odom", START_NS + k * 10**8, m.odometry(START_NS + k * 10**8, covariance)) for k in range(5)]
     path = bag(tmp_path / "flight", *rows)
@@ -189,7 +71,7 @@ def test_odometry_alone_needs_to_know_where_it_began(tmp_path: Path) -> None:
 
 
 def test_transforms_alone_place_a_camera_in_its_world(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     rows: list[tuple[str, int, Any]] = [
         ("/tf_static", START_NS, m.transform(START_NS, "base_link", "camera_optical", OPTICAL)),
         ("/info", START_NS, m.info(START_NS)),
@@ -203,7 +85,7 @@ def test_transforms_alone_place_a_camera_in_its_world(tmp_path: Path) -> None:
 
 
 def test_several_cameras_are_a_choice(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     rows = [("/a", START_NS, m.info(START_NS, "left")), ("/b", START_NS, m.info(START_NS, "right"))]
     path = bag(tmp_path / "flight", *rows, ("/odom", START_NS, m.odometry(START_NS)))
     with pytest.raises(DataError, match="cameras left, right; choose one with --channel"):
@@ -214,7 +96,7 @@ def test_several_cameras_are_a_choice(tmp_path: Path) -> None:
 
 
 def test_a_circle_of_transforms_is_refused(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     one = m.transform(START_NS, "a", "camera_optical", OPTICAL)
     other = m.transform(START_NS, "camera_optical", "a", OPTICAL)
     path = bag(tmp_path / "x", ("/tf", START_NS, one), ("/tf", START_NS, other), ("/i", START_NS, m.info(START_NS)))
@@ -223,8 +105,8 @@ def test_a_circle_of_transforms_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_bags_are_errors(tmp_path: Path) -> None:
-    messages = Messages()
-    folder = write(tmp_path / "flight", messages.flight(), messages.store, StoragePlugin.MCAP)
+    messages = RosMessages()
+    folder = write_bag(tmp_path / "flight", flight_of(messages), messages.store, StoragePlugin.MCAP)
     (file,) = folder.glob("*.mcap")
     content = file.read_bytes()
     random = np.random.default_rng(0)
@@ -248,15 +130,15 @@ def test_damaged_bags_are_errors(tmp_path: Path) -> None:
             continue
     other = [("/odom", START_NS, messages.new("std_msgs/msg/String", data="hello"))]
     with pytest.raises(DataError, match="no log of a platform"):
-        read_telemetry(write(tmp_path / "text", other, messages.store, StoragePlugin.MCAP))
+        read_telemetry(write_bag(tmp_path / "text", other, messages.store, StoragePlugin.MCAP))
 
 
 def test_a_bag_with_other_definitions_or_no_times_is_an_error_of_data(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     other = get_typestore(Stores.EMPTY)
     other.register(get_types_from_msg("float64 altitude", "sensor_msgs/msg/NavSatFix"))
     fix = other.types["sensor_msgs/msg/NavSatFix"](altitude=1.0)
-    path = write(tmp_path / "other", [("/fix", START_NS, fix)], other, StoragePlugin.MCAP)
+    path = write_bag(tmp_path / "other", [("/fix", START_NS, fix)], other, StoragePlugin.MCAP)
     with pytest.raises(DataError, match=r"other is damaged: .*status"):
         read_telemetry(path)
     for name, logged in (("late", 2**63), ("later", 2**64 - 1)):
@@ -274,7 +156,7 @@ def moved(message: Any, east: float, north: float) -> Any:
     return message
 
 
-def way(m: Messages, odometry: Any, topic: str = "/odom") -> list[tuple[str, int, Any]]:
+def way(m: RosMessages, odometry: Any, topic: str = "/odom") -> list[tuple[str, int, Any]]:
     """Ten seconds of fixes that go east, then north, and odometry of the same way."""
     rows = []
     for k in range(20):
@@ -285,7 +167,7 @@ def way(m: Messages, odometry: Any, topic: str = "/odom") -> list[tuple[str, int
 
 
 def test_fixes_of_two_vehicles_are_never_mixed(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     times = [START_NS + k * 10**8 for k in range(6)]
     rows = [(f"/uav{k}/fix", time, moved(m.fix(time), 300.0 * k, 0)) for time in times for k in (0, 1)]
     path = bag(tmp_path / "two", *rows)
@@ -298,7 +180,7 @@ def test_fixes_of_two_vehicles_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_odometry_that_begins_anywhere_is_turned_to_north_by_the_fixes(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
 
     def from_start(message: Any, east: float, north: float) -> Any:
         """Odometry that begins with a heading of 0 while the vehicle looks north."""
@@ -321,7 +203,7 @@ def test_odometry_that_begins_anywhere_is_turned_to_north_by_the_fixes(tmp_path:
 
 
 def test_poses_that_are_wanted_or_hold_no_orientation_are_not_the_vehicles(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
 
     def without(time: int, *quaternion: float) -> Any:
         message = m.odometry(time)
@@ -342,7 +224,7 @@ def test_poses_that_are_wanted_or_hold_no_orientation_are_not_the_vehicles(tmp_p
     assert any("/a/odom is taken" in note and "/vio" in note and "setpoint" not in note for note in poses.notes)
 
 
-def imu(m: Messages, time: int, quaternion: Any) -> Any:
+def imu(m: RosMessages, time: int, quaternion: Any) -> Any:
     vector, covariance = m.new("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0), np.zeros(9)
     return m.new(
         "sensor_msgs/msg/Imu", header=m.header(time, "imu"), orientation=quaternion, orientation_covariance=covariance,
@@ -352,7 +234,7 @@ def imu(m: Messages, time: int, quaternion: Any) -> Any:
 
 
 def test_an_imu_that_is_mounted_upside_down_does_not_turn_the_vehicle(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     upside_down = np.array([0.0, 1.0, 0.0, 0.0])  # about the x axis
     rows = [("/tf_static", START_NS, m.transform(START_NS, "base_link", "imu", upside_down))]
     times = [START_NS + k * 10**8 for k in range(4)]
@@ -366,7 +248,7 @@ def test_an_imu_that_is_mounted_upside_down_does_not_turn_the_vehicle(tmp_path: 
 
 
 def test_a_frame_of_two_parents_keeps_the_first_and_a_zoom_is_noted(tmp_path: Path) -> None:
-    m = Messages()
+    m = RosMessages()
     rows: list[tuple[str, int, Any]] = [
         ("/tf_static", START_NS, m.transform(START_NS, "base_link", "camera_optical", OPTICAL))
     ]

@@ -1,38 +1,14 @@
 """PX4's flight logs, written after the published layout (ULog file format, version 1)."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fabricated_logs import BOOT_US, MAGIC, START_US, ulog
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
 from skyweave.telemetry import read_telemetry
-
-MAGIC = b"ULog\x01\x12\x35\x01"
-TYPES = {"Q": "uint64_t", "d": "double", "f": "float", "B": "uint8_t", "I": "uint32_t", "i": "int32_t"}
-BOOT_US, UTC_US = 5_000_000, 1_700_000_000_000_000
-
-
-def message(kind: str, content: bytes) -> bytes:
-    return struct.pack("<HB", len(content), ord(kind)) + content
-
-
-def ulog(topics: dict[str, tuple[list[tuple[str, str]], list[tuple[float, ...]]]]) -> bytes:
-    """A log of topics: fields (code, name) beside the timestamp, and rows that begin with it."""
-    content = MAGIC + struct.pack("<Q", BOOT_US) + message("B", bytes(40))
-    for name, (fields, _) in topics.items():
-        layout = ";".join(f"{TYPES[code]} {field}" for code, field in [("Q", "timestamp"), *fields])
-        content += message("F", f"{name}:{layout};".encode())
-    for number, name in enumerate(topics):
-        content += message("A", struct.pack("<BH", 0, number) + name.encode())
-    for number, (fields, rows) in enumerate(topics.values()):
-        code = "<HQ" + "".join(code for code, _ in fields)
-        for stamp, *values in rows:
-            content += message("D", struct.pack(code, number, int(stamp), *values))
-    return content
-
 
 STAMPS = [BOOT_US + k * 100_000 for k in range(20)]
 PLACES = [("d", "lat"), ("d", "lon"), ("f", "alt"), ("f", "alt_ellipsoid"), ("f", "eph"), ("f", "epv")]
@@ -42,7 +18,7 @@ FLIGHT = {
     "vehicle_attitude": (ATTITUDE, [(t + 7, np.sqrt(0.5), 0, 0, np.sqrt(0.5)) for t in STAMPS]),
     "sensor_gps": (
         [("Q", "time_utc_usec"), ("B", "fix_type"), ("d", "latitude_deg"), ("d", "longitude_deg")],
-        [(t, UTC_US + t, 3, 48.0, 11.0) for t in STAMPS],
+        [(t, START_US + t, 3, 48.0, 11.0) for t in STAMPS],
     ),
     "home_position": ([("f", "alt")], [(BOOT_US, 500.0)]),
 }
@@ -55,8 +31,8 @@ def written(path: Path, **topics: object) -> Path:
 
 def test_a_flight_knows_its_body_and_its_utc(tmp_path: Path) -> None:
     poses = read_telemetry(written(tmp_path / "a.ulg"))
-    assert poses.clock == "boot" and poses.epoch == UTC_US * 1000
-    assert poses.utc[0] == (UTC_US + BOOT_US) * 1000
+    assert poses.clock == "boot" and poses.epoch == START_US * 1000
+    assert poses.utc[0] == (START_US + BOOT_US) * 1000
     assert poses.places[4] == pytest.approx([48, 11])
     assert {datum: h.values[4] for datum, h in poses.heights.items()} == {
         "sea_level": 560,
@@ -128,8 +104,8 @@ def test_damage_is_an_error_or_less_data_and_never_a_crash(tmp_path: Path) -> No
 def test_clocks_before_a_fix_and_other_instances_are_not_believed(tmp_path: Path) -> None:
     fields = [("Q", "time_utc_usec"), ("B", "fix_type"), ("d", "latitude_deg"), ("d", "longitude_deg")]
     start = 315_964_800_000_000  # 6 January 1980, where the time of GPS begins
-    rows = [(t, start + t if k < 15 else UTC_US + t, 3, 48.0, 11.0) for k, t in enumerate(STAMPS)]
-    assert read_telemetry(written(tmp_path / "a.ulg", sensor_gps=(fields, rows))).epoch == UTC_US * 1000
+    rows = [(t, start + t if k < 15 else START_US + t, 3, 48.0, 11.0) for k, t in enumerate(STAMPS)]
+    assert read_telemetry(written(tmp_path / "a.ulg", sensor_gps=(fields, rows))).epoch == START_US * 1000
     rows = [(t, start + t, 3, 48.0, 11.0) for t in STAMPS]
     assert read_telemetry(written(tmp_path / "b.ulg", sensor_gps=(fields, rows))).epoch is None
     content = ulog(

@@ -5,7 +5,6 @@ switched off. This is the one place where that is looked at, for every format.
 """
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -23,9 +22,17 @@ GIMBAL_HEADING_STD = 3.0  # degrees
 BODY_TILT_STD = 2.0  # degrees
 BODY_HEADING_STD = 5.0  # degrees, of a compass on board
 MAX_ANGLE = 720.0  # degrees; beyond it a number is no angle
+CAMERA_COLUMNS: tuple[Column, ...] = ("camera_yaw", "camera_pitch", "camera_roll")
+BODY_COLUMNS: tuple[Column, ...] = ("body_yaw", "body_pitch", "body_roll")
 STD_COLUMNS: tuple[Column, ...] = ("horizontal_std", "vertical_std", "heading_std", "tilt_std")
 MAX_STD = 1e4  # metres or degrees; receivers without a fix write larger ones
 UNKNOWN_STD = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9)  # by which receivers say that they do not know
+AHEAD_NOTE = "the log has the gimbal's pitch and not its heading: the camera is taken to look ahead of the drone"
+HALF_KNOWN = {  # of a gimbal whose heading or pitch is in the log: what is not
+    (True, False): "it has the gimbal's heading and not its pitch",
+    (False, True): "it has the gimbal's pitch, and no heading of the gimbal or the drone",
+}
+Angles = tuple[np.ndarray, np.ndarray, np.ndarray]  # yaw, pitch and roll in degrees
 NULL_ISLAND_DEGREES = 1e-6  # from 0, 0, which is written before there is a fix
 
 
@@ -45,7 +52,7 @@ def assemble_poses(samples: LogSamples) -> PosesOverTime:
     samples, unknown = _without_unknown_std(samples)
     heights, beyond = _heights(samples)
     notes += unknown + beyond
-    camera, body, covariance = _orientations(samples)
+    camera, body, covariance, ahead = _orientations(samples)
     poses = PosesOverTime(
         source=samples.source,
         times=samples.times,
@@ -60,7 +67,7 @@ def assemble_poses(samples: LogSamples) -> PosesOverTime:
         field_of_view=_fields_of_view(samples),
         camera=samples.camera,
         platform=samples.platform,
-        notes=(*samples.notes, *notes),
+        notes=(*samples.notes, *notes, *ahead),
     )
     if samples.interleaved:
         poses = interpolate_poses(poses, poses.times)
@@ -112,13 +119,14 @@ def _heights(samples: LogSamples) -> tuple[dict[HeightDatum, Heights], list[str]
     return heights, notes
 
 
-def _orientations(samples: LogSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Orientations of camera and body, (n, 4) each, and the covariances (n, 6, 6) of poses."""
-    body = _first_known(samples.enu_from_body, body_orientations(*_angles(samples, "body")))
-    camera = _first_known(samples.enu_from_camera, camera_orientations(*_angles(samples, "camera")))
+def _orientations(samples: LogSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Orientations of camera and body, (n, 4) each, the covariances (n, 6, 6) of poses, and a note."""
+    angles, body_angles, ahead = _with_one_heading(_camera_angles(samples), _body_angles(samples))
+    body = _first_known(samples.enu_from_body, body_orientations(*body_angles))
+    camera = _first_known(samples.enu_from_camera, camera_orientations(*angles))
     has_camera = np.isfinite(camera).all(1)
     tilt = np.where(has_camera, GIMBAL_TILT_STD, BODY_TILT_STD)
-    heading = np.where(has_camera, GIMBAL_HEADING_STD, BODY_HEADING_STD)
+    heading = np.where(has_camera & (not ahead), GIMBAL_HEADING_STD, BODY_HEADING_STD)
     tilt, heading = _stated(samples, "tilt_std", tilt), _stated(samples, "heading_std", heading)
     east, up = _stated(samples, "horizontal_std", HORIZONTAL_STD_M), _stated(samples, "vertical_std", VERTICAL_STD_M)
     std = np.column_stack([east, east, up, *np.radians([tilt, tilt, heading])])
@@ -126,21 +134,37 @@ def _orientations(samples: LogSamples) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if samples.covariance is not None:
         known = np.isfinite(samples.covariance).all((1, 2), keepdims=True)
         covariance = np.where(known, samples.covariance, covariance)
-    return camera, body, covariance
+    return camera, body, covariance, ahead
 
 
-def _angles(samples: LogSamples, part: Literal["body", "camera"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Yaw, pitch and roll (n,) in degrees; a roll that is not stated is 0, a body's pitch too."""
-    names: tuple[Column, Column, Column] = (
-        ("body_yaw", "body_pitch", "body_roll") if part == "body" else ("camera_yaw", "camera_pitch", "camera_roll")
-    )
-    yaw, pitch, roll = (_bounded(samples.column(name), MAX_ANGLE) for name in names)
-    if part == "camera":
-        switched_off = (yaw == 0) & (pitch == 0) & (roll == 0)
-        pitch = np.where(switched_off.all(), np.nan, pitch)
-    elif np.isnan(pitch).all():
-        pitch = np.zeros_like(pitch)
-    return yaw, pitch, np.zeros_like(roll) if np.isnan(roll).all() else roll
+def _with_one_heading(camera: Angles, body: Angles) -> tuple[Angles, Angles, list[str]]:
+    """Let camera and body share a heading where a gimbal states its pitch alone, or its heading alone; and a note."""
+    stated = _is_stated(camera[0]), _is_stated(camera[1])
+    if stated == (False, True) and _is_stated(body[0]):
+        return (body[0], *camera[1:]), body, [AHEAD_NOTE]
+    return camera, (camera[0], *body[1:]) if stated == (True, False) else body, []
+
+
+def _is_stated(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).any())
+
+
+def _camera_angles(samples: LogSamples) -> Angles:
+    """Yaw, pitch and roll (n,) in degrees; a roll that is not stated is 0, and all zeros are a gimbal that is off."""
+    yaw, pitch, roll = (_bounded(samples.column(name), MAX_ANGLE) for name in CAMERA_COLUMNS)
+    is_off = bool(((yaw == 0) & (pitch == 0) & (roll == 0)).all())
+    yaw, pitch = (np.where(is_off, np.nan, values) for values in (yaw, pitch))
+    return yaw, pitch, _zero_if_unstated(roll)
+
+
+def _body_angles(samples: LogSamples) -> Angles:
+    """Yaw, pitch and roll (n,) in degrees; a pitch or roll that is not stated is 0."""
+    yaw, pitch, roll = (_bounded(samples.column(name), MAX_ANGLE) for name in BODY_COLUMNS)
+    return yaw, _zero_if_unstated(pitch), _zero_if_unstated(roll)
+
+
+def _zero_if_unstated(values: np.ndarray) -> np.ndarray:
+    return values if _is_stated(values) else np.zeros_like(values)
 
 
 def _first_known(stated: np.ndarray | None, other: np.ndarray) -> np.ndarray:
@@ -179,12 +203,15 @@ def _missing(poses: PosesOverTime, samples: LogSamples) -> dict[MissingTopic, st
         "utc": "its clock is not tied to UTC",
         "lens": "it says nothing of the lens",
     }
-    missing = {topic: samples.missing.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}
+    yaw, pitch, _ = _camera_angles(samples)
+    half = HALF_KNOWN.get((_is_stated(yaw), _is_stated(pitch)))
+    stated = samples.missing if half is None else {**samples.missing, "orientation": half}
+    missing = {topic: stated.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}
     beyond = [values[np.isfinite(values)][0] for values in samples.heights.values() if np.isfinite(values).any()]
     if "height" in missing and beyond:
         missing["height"] = f"none of its heights is one in metres, such as {beyond[0]:g}: are they in another unit"
-    stated = np.column_stack([samples.column("latitude"), samples.column("longitude")])
-    known = stated[np.isfinite(stated).all(1)]
+    places = np.column_stack([samples.column("latitude"), samples.column("longitude")])
+    known = places[np.isfinite(places).all(1)]
     if "position" in missing and len(known):
         exchanged = ": latitude and longitude look exchanged" if (np.abs(known[-1]) <= [180, 90]).all() else ""
         missing["position"] = (

@@ -238,7 +238,11 @@ def _headings(poses: PosesOverTime, completion: LogCompletion) -> tuple[np.ndarr
     if body.any():
         known = rotation_from_quaternion(poses.enu_from_body[body])
         degrees = 90 - np.degrees(yaw_from_rotation(known))
-        return _filled(degrees, body), GIVEN_HEADING_STD_DEGREES, ("the camera is taken to look ahead of the drone",)
+        return (
+            _filled(degrees, body),
+            GIVEN_HEADING_STD_DEGREES,
+            ("the camera is taken to look along the heading in the log",),
+        )
     velocity, _ = pose_rates(poses, poses.times, 1.0)
     moving = np.hypot(velocity[:, 0], velocity[:, 1]) > MIN_SPEED
     if not moving.any():

@@ -1,6 +1,9 @@
 """One flight of known geometry with its log in every format: the command line puts objects where they are."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +34,7 @@ from skyweave.core.geometry import camera_angles, project_lon_lat, rotation_from
 from skyweave.detection.formats.json_lines import write_json_lines
 from skyweave.locating.located import BoxErrorConfig
 from skyweave.locating.pose_error_model import PoseErrorConfig
+from waiting import until
 
 RATE, SECONDS, HEIGHT = 5, 4.0, 60.0
 EXACT = PoseErrorConfig(*[0.0] * 10)
@@ -334,3 +338,24 @@ def test_a_log_that_is_cut_off_is_an_error_or_true_as_far_as_it_goes(
     else:
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and path.name in error
+
+
+def test_a_run_that_was_killed_leaves_nothing_behind_when_it_went_on(tmp_path: Path) -> None:
+    arguments = write_csv(tmp_path)
+    formats = ["--formats", "geojson", "csv", "kml", "mot", "report", "mcap", "video"]
+    assert run(tmp_path, arguments) == 0  # which writes the boxes and the lens
+    given = ["--detector", str(tmp_path / "boxes.jsonl"), "--camera", str(tmp_path / "camera.json"), "--resume"]
+    command = ["locate", *arguments, *given, "--rate", "1", *formats, "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([sys.executable, "-m", "skyweave", *command, str(killed)], stdout=subprocess.DEVNULL)
+    until(lambda: (killed / "boxes-1.jsonl").exists(), seconds=90)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert main([*command, str(whole)]) == main([*command, str(killed)]) == 0
+    assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
+    with av.open(str(whole / "annotated.mp4")) as container:
+        (stream,) = container.streams
+        images = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(images) == SECONDS and all(image.std() > 5 for image in images)  # boxes and a map over the grey

@@ -81,6 +81,17 @@ def test_geoparquet_keeps_covariances_and_says_its_reference_system(output: Trac
     assert table["time"][0].as_py().timestamp() == pytest.approx(output.tables[0].times[0] / 1e9, abs=1e-3)
 
 
+def test_geopandas_reads_both(output: TrackOutput, tmp_path: Path) -> None:
+    geopandas = pytest.importorskip("geopandas")
+    lines = geopandas.read_file(write(output, "geojson", tmp_path))
+    points = geopandas.read_parquet(write(output, "geoparquet", tmp_path))
+    assert lines.crs == "EPSG:4326" and points.crs == output.result.crs and lines.is_valid.all()
+    assert len(lines) == len(output.tables) and len(points) == sum(map(len, output.tables))
+    table = output.tables[0]
+    assert np.allclose(lines.to_crs(points.crs).geometry[0].coords, table.points, atol=0.02)
+    assert points.geometry[0].distance(lines.to_crs(points.crs).geometry[0]) < 0.02
+
+
 def test_csv_has_a_row_a_point(output: TrackOutput, tmp_path: Path) -> None:
     with write(output, "csv", tmp_path).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -102,7 +113,8 @@ def test_cursor_on_target_is_what_pytak_sends(output: TrackOutput, tmp_path: Pat
     import xml.etree.ElementTree as ElementTree
 
     pytak = pytest.importorskip("pytak")
-    root = ElementTree.parse(write(output, "cot", tmp_path)).getroot()
+    path = write(output, "cot", tmp_path)
+    root = ElementTree.parse(path).getroot()
     event, table = root[0], output.tables[0]
     theirs = pytak.gen_cot_xml(lat=1.0, lon=2.0, ce=3.0, uid="x", stale=30, cot_type="a-u-G")
     assert theirs is not None
@@ -112,6 +124,8 @@ def test_cursor_on_target_is_what_pytak_sends(output: TrackOutput, tmp_path: Pat
     assert point is not None and float(point.attrib["lat"]) == pytest.approx(table.lon_lat[-1, 1], abs=1e-7)
     assert float(point.attrib["ce"]) == pytest.approx(np.sqrt(np.linalg.eigvalsh(table.covariances[-1])[1]), abs=0.01)
     assert event_type("car") == "a-u-G-E-V-C" and event_type("elephant") == "a-u-G"
+    etree = pytest.importorskip("lxml.etree")
+    etree.XMLSchema(file=Path(__file__).with_name("cursor_on_target.xsd")).assertValid(etree.parse(path))
     assert TRACK_WRITERS["cot"](replace(output, result=replace(output.result, has_utc=False)), tmp_path) == []
 
 

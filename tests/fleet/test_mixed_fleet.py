@@ -44,8 +44,10 @@ from waiting import until
 
 NAMES = MODEL, TOPIC, FEATURES = "UAV_1", "UAV_2", "UAV_3"
 ROWS, COLUMNS = 256, 448
-INTERVAL, FRAMES, STEP = 1.5, 16, 0.2  # seconds between frames as they are played, and in the world: slow cars
-WARM, MOMENTS = 1, 8  # of each node, with the frames of both others: until objects are followed, and all
+INTERVAL, STEP = 1.5, 0.2  # seconds between frames as they are played, and in the world: slow cars
+THERE = 8  # frames, after which cars drive back: recordings are played over and over, and nothing may jump
+FRAMES = 2 * (THERE - 1)
+WARM, MOMENTS = 1, 6  # of each node, with the frames of both others: until objects are followed, and all
 SECONDS = 200.0  # a loaded machine may take its time
 NEAR_M = 3.0
 TOPIC_NAME = "somebody/boxes"
@@ -109,12 +111,21 @@ def scene() -> RecordedScene:
     """What really is there; only the platform with the model of features needs true images."""
     camera = CameraConfig(rows=ROWS, columns=COLUMNS, field_of_view=(65, 65))
     traffic = TrafficConfig(cars=14, trucks=0, buses=0, bicycles=0, pedestrians=0, parked=0)
-    config = small_world(platforms=[uav(count=3, cameras=[camera])], traffic=traffic, frames=FRAMES)
-    world, frames = World(config, 5), []
-    for _ in range(FRAMES):
-        frames.append(world.frame(list(NAMES)))
+    config = small_world(platforms=[uav(count=3, cameras=[camera])], traffic=traffic, frames=THERE)
+    world, there = World(config, 5), []
+    for _ in range(THERE):
+        there.append(world.frame(list(NAMES)))
         world.step(STEP)
+    step = there[1].time - there[0].time
+    loop = [*there, *reversed(there[1:-1])]
+    frames = [at(frame, there[0].time + number * step) for number, frame in enumerate(loop)]
     return RecordedScene("place", frames, config.place.crs, ground=world.world_ground())
+
+
+def at(frame: Frame, time: int) -> Frame:
+    """A frame at another time."""
+    captures = {name: replace(one, time=one.time + time - frame.time) for name, one in frame.captures.items()}
+    return replace(frame, time=time, captures=captures)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +222,7 @@ def pictures(folder: Path, scene: RecordedScene) -> dict[str, dict[int, dict[str
 def enough(folder: Path) -> bool:
     """Whether each node has seen enough, some of it one after the other."""
     ticks = [sorted(whole_scenes(folder, name)) for name in NAMES]
-    return all(len(one) >= MOMENTS for one in ticks) and any(b - a == 1 and b % FRAMES for a, b in pairwise(ticks[0]))
+    return all(len(one) >= MOMENTS for one in ticks) and any(b - a == 1 for a, b in pairwise(ticks[0]))
 
 
 def publish_boxes(bridge: ZenohTransport, scene: RecordedScene, stop: threading.Event) -> None:
@@ -280,13 +291,13 @@ def test_tracks_keep_their_identity_whoever_sees_them(
     followed, changed = 0, []
     for name, contents in pictures.items():
         for before, after in pairwise(sorted(contents)):
-            if after - before <= 2 and after // FRAMES == before // FRAMES:
+            if after - before <= 2:
                 first, then = (identities(scene, tick, contents[tick]) for tick in (before, after))
                 both = first.keys() & then.keys()
                 changed += [(name, after, car) for car in both if first[car] != then[car]]
                 followed += len(both)
-    # A moment that a loaded machine misses changes some in all nodes at once; identities by chance nearly all.
-    assert followed >= 10 and len(changed) <= 0.25 * followed, (followed, changed)
+    # a moment that a loaded machine misses may change some in all nodes at once; identities by chance change nearly all
+    assert followed >= 10 and len(changed) <= 0.2 * followed, (followed, changed)
 
 
 @pytest.mark.slow
@@ -297,7 +308,7 @@ def test_all_processes_call_an_object_by_one_name(
     compared, differing = 0, []
     for one, other in combinations(NAMES, 2):
         for tick in sorted(pictures[one].keys() & pictures[other].keys()):
-            # names travel in heartbeats: what is new, or was begun anew with the world, may have two for a moment
+            # names travel in heartbeats: what is new may have two for a moment
             here, there = (followed_names(scene, tick, pictures[name]) for name in (one, other))
             both = here.keys() & there.keys()
             compared += len(both)
@@ -309,7 +320,7 @@ def test_all_processes_call_an_object_by_one_name(
 def followed_names(scene: RecordedScene, tick: int, contents: dict[int, dict[str, Any]]) -> dict[str, str]:
     """By true car, the fleet's name of it in a node's scene, of those that the node followed the scene before."""
     before = [earlier for earlier in sorted(contents) if earlier < tick][-1:]
-    if not before or before[0] // FRAMES != tick // FRAMES:
+    if not before:
         return {}
     numbers = [identities(scene, at, contents[at]) for at in (*before, tick)]
     names = identities(scene, tick, contents[tick], "identity")

@@ -252,6 +252,11 @@ def test_photographs_are_of_the_times_and_places_that_they_state(
     assert main([*command, "--formats", "geojson", "kml", "-o", str(tmp_path / "out"), "--json"]) == 0
     assert not [note for note in json.loads(capsys.readouterr().out)["notes"] if "first pose" in note]
     features = json.loads((tmp_path / "out/tracks.geojson").read_text())["features"]
+    assert main([*command, "--formats", "cot", "-o", str(tmp_path / "cot")]) == 2  # of a camera's local time
+    assert "needs times in UTC" in capsys.readouterr().err
+    start = ["--start", "2026-11-30T08:00:00Z"]
+    assert main([*command, "--formats", "cot", "-o", str(tmp_path / "cot"), *start]) == 0
+    assert 'start="2026-11-30T08:00:14.000' in (tmp_path / "cot/tracks.cot.xml").read_text()
     assert [feature["geometry"]["type"] for feature in features] == ["Point"] * 3
     for feature, latitude in zip(features, latitudes, strict=True):
         np.testing.assert_allclose(feature["geometry"]["coordinates"], [7.5, latitude], atol=2e-5)

@@ -126,7 +126,8 @@ def test_cursor_on_target_is_what_pytak_sends(output: TrackOutput, tmp_path: Pat
     assert event_type("car") == "a-u-G-E-V-C" and event_type("elephant") == "a-u-G"
     etree = pytest.importorskip("lxml.etree")
     etree.XMLSchema(file=Path(__file__).with_name("cursor_on_target.xsd")).assertValid(etree.parse(path))
-    assert TRACK_WRITERS["cot"](replace(output, result=replace(output.result, has_utc=False)), tmp_path) == []
+    with pytest.raises(DataError, match="needs times in UTC; give the UTC time of the first image with --start"):
+        TRACK_WRITERS["cot"](replace(output, result=replace(output.result, has_utc=False)), tmp_path)
 
 
 def test_mot_is_scored_by_motmetrics(output: TrackOutput, tmp_path: Path) -> None:
@@ -298,7 +299,8 @@ def test_klv_holds_the_camera_and_its_targets(
     tracker = items_of(target[104])
     speed = np.hypot(*(int.from_bytes(tracker[10][k : k + 2], "big") / 16 - 900 for k in (0, 2)))
     assert len(tracker[1]) == 16 and speed == pytest.approx(table.speeds[row], abs=0.15)
-    assert TRACK_WRITERS["klv"](replace(output, result=replace(output.result, has_utc=False)), tmp_path) == []
+    with pytest.raises(DataError, match="needs times in UTC; give the UTC time of the first image with --start"):
+        TRACK_WRITERS["klv"](replace(output, result=replace(output.result, has_utc=False)), tmp_path)
 
 
 def test_the_camera_in_klv_is_read_as_telemetry(output: TrackOutput, tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def complete_log(poses: PosesOverTime, completion: LogCompletion) -> PosesOverTi
         DataError: it still does not say where the camera is or looks; the message names the option.
     """
     if completion.start is not None:
-        start = parse_utc(completion.start)
-        if poses.clock == "video":
-            poses = _without(replace(poses, epoch=start), "utc")
+        poses = _with_start(poses, parse_utc(completion.start))
     if completion.height is not None:
         check_height(completion.height)
         heights: dict[HeightDatum, Heights] = {
@@ -74,6 +72,16 @@ def complete_log(poses: PosesOverTime, completion: LogCompletion) -> PosesOverTi
         poses = _with_orientation(poses, completion)
     poses.require("position", "height", "orientation")
     return poses
+
+
+def _with_start(poses: PosesOverTime, start: int) -> PosesOverTime:
+    """Return a log with the UTC of its video's clock, or of a clock that is tied to nothing but its first pose."""
+    if poses.clock == "video":
+        return _without(replace(poses, epoch=start), "utc")
+    if poses.knows("utc"):
+        return poses
+    notes = (*poses.notes, f"--start is taken to be when the first pose of {poses.source} was")
+    return _without(replace(poses, epoch=start - int(poses.times[0]), notes=notes), "utc")
 
 
 def check_height(height: float) -> None:

@@ -8,11 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.registry import Registry
 from skyweave.locating.counting import CountShape
 from skyweave.locating.image_sequence import ImageSequence
 from skyweave.locating.track_table import TrackTable
 from skyweave.locating.tracking import TrackingResult
+from skyweave.telemetry.poses_over_time import REMEDIES
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,18 @@ class TrackOutput:
     tables: Sequence[TrackTable]
     sequences: Sequence[ImageSequence]
     shapes: Sequence[CountShape] = ()
+
+    def require_utc(self, name: str) -> None:
+        """Refuse to write a format whose times are UTC where that is not known.
+
+        Args:
+            name: of the format.
+
+        Raises:
+            DataError: it is not known.
+        """
+        if not self.result.has_utc:
+            raise DataError(f"{name} needs times in UTC; {REMEDIES['utc']}")
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,16 @@ UNKNOWN_ERROR = "9999999.0"
 
 
 def write_track_cot(output: TrackOutput, folder: Path) -> list[Path]:
-    """Write ``tracks.cot.xml``: one ``events`` element with an event for each track; none without UTC.
+    """Write ``tracks.cot.xml``: one ``events`` element with an event for each track.
 
     Args:
         output: what to write.
         folder: where.
+
+    Raises:
+        DataError: the times are not UTC.
     """
-    if not output.result.has_utc:
-        return []
+    output.require_utc("Cursor on Target")
     root = ElementTree.Element("events")
     for table in output.tables:
         root.append(track_event(table, output.result.crs))

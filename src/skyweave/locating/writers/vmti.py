@@ -18,14 +18,16 @@ ALTITUDE_TAGS: dict[HeightDatum, int] = {"sea_level": 15, "ellipsoid": 75}
 
 
 def write_track_klv(output: TrackOutput, folder: Path) -> list[Path]:
-    """Write ``tracks.klv``, or ``tracks-CAMERA.klv`` of several; none without UTC, which each set states.
+    """Write ``tracks.klv``, or ``tracks-CAMERA.klv`` of several.
 
     Args:
         output: what to write.
         folder: where.
+
+    Raises:
+        DataError: the times are not UTC.
     """
-    if not output.result.has_utc:
-        return []
+    output.require_utc("KLV")
     return [_write_one(output, platform, folder) for platform in range(len(output.result.streams))]
 
 

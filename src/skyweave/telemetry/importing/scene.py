@@ -182,7 +182,7 @@ def _coverage_notes(camera: ImportedCamera, keyframes: int, placed: int) -> list
     if placed in (0, keyframes):  # without any it is an error
         return []
     lost = f"{keyframes - placed} of {keyframes} keyframes have no pose at their time and are left out"
-    return [f"{camera.config.platform}: {lost} ({_describe_times(camera)})"]
+    return [f"{lost} ({_describe_times(camera)})"]
 
 
 def _describe_times(camera: ImportedCamera) -> str:

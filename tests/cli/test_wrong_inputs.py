@@ -42,6 +42,7 @@ REMEDY = re.compile(  # what to do, or what would be right
     re.I,
 )
 NUMBERS = ("-1", "0", "nan", "1" + "0" * 30, "1e300", "x")
+NOT_UTF8 = os.fsdecode(b"caf\xe9")
 NAMES = ("no_such_name", "", "a\nb", "[")
 KINDS_OF_FILES = {
     "missing": None,
@@ -183,6 +184,10 @@ def attempt(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatc
         return f"an error of {type(error).__module__}.{type(error).__name__}: {lines[-1]}"
     if error is not None and not REMEDY.search(lines[-1].partition("error: ")[2]):
         return f"no remedy: {lines[-1]}"
+    if "no space left" in lines[-1]:  # of several files, what was written is whole; and a scene can be gone on with
+        for unfinished in Path("out").glob("*.partial"):
+            shutil.rmtree(unfinished)
+        return None if set(contents(Path("out"))) == set(before) else f"something is left after {lines[-1]}"
     if contents(Path("out")) != before:
         return f"something is left: {sorted(set(contents(Path('out'))) ^ set(before))} after {lines[-1]}"
     return None
@@ -214,11 +219,17 @@ def old_outputs(arguments: list[str], name: str) -> None:
             args[action.dest].write_text("good")
 
 
-def wrong_files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield files that cannot be what ``path`` is, by kind, with its ending."""
-    folder = Path("wrong")
+def fresh_folder(name: str) -> Path:
+    """Return an empty folder."""
+    folder = Path(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    return folder
+
+
+def wrong_files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield files that cannot be what ``path`` is, by kind, with its ending."""
+    folder = fresh_folder("wrong")
     contents = dict(KINDS_OF_FILES)
     whole = path.read_bytes()
     if path.suffix != ".yaml":  # of which a part may say enough
@@ -232,8 +243,14 @@ def wrong_files(path: Path) -> Iterator[tuple[str, Path]]:
         if path.suffix == ".safetensors" and path.with_suffix(beside).exists():
             for wrong in list(folder.glob("*.safetensors")):
                 shutil.copy(path.with_suffix(beside), wrong.with_suffix(beside))
+    if path.suffix == ".safetensors":
+        yield from wrong_weights(path, folder)
     (folder / f"folder{path.suffix}").mkdir()
     yield "folder", folder / f"folder{path.suffix}"
+    os.mkfifo(folder / f"pipe{path.suffix}")
+    yield "a pipe that nobody writes into", folder / f"pipe{path.suffix}"
+    yield "a device without end", Path("/dev/zero")
+    yield "not UTF-8", copy_as(path, folder / f"{NOT_UTF8}{path.suffix}")
     (folder / f"dangling{path.suffix}").symlink_to("nowhere")
     yield "dangling link", folder / f"dangling{path.suffix}"
     (folder / f"loop{path.suffix}").symlink_to(f"loop{path.suffix}")
@@ -246,17 +263,54 @@ def wrong_files(path: Path) -> Iterator[tuple[str, Path]]:
         yield "unreadable", unreadable
 
 
+def wrong_weights(path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield weights, with their card, whose last tensor is not finite, of another type or shape, or missing."""
+    with safe_open(path, "numpy") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    name = max(tensors)
+    last = tensors.pop(name)
+    kinds = {
+        "with NaN": np.full_like(last, np.nan),
+        "with infinity": np.full_like(last, np.inf),
+        "of whole numbers": np.ones(last.shape, np.int64),
+        "of complex numbers": np.ones(last.shape, np.complex64),
+        "of another shape": np.ones((*last.shape, 2), last.dtype),
+        "empty": np.ones((0, *last.shape), last.dtype),
+    }
+    for kind, changed in (*kinds.items(), ("without a tensor", None)):
+        wrong = folder / f"{kind.replace(' ', '_')}.safetensors"
+        save_file(tensors if changed is None else tensors | {name: changed}, wrong, metadata)
+        copy_as(path.with_suffix(".json"), wrong.with_suffix(".json"))
+        yield f"weights {kind}", wrong
+
+
+def copy_as(path: Path, copy: Path) -> Path:
+    """Copy a file; return where it is now."""
+    shutil.copy(path, copy)
+    return copy
+
+
 def wrong_folders(path: Path) -> Iterator[tuple[str, Path]]:
     """Yield folders that cannot be what ``path`` is, by kind: absent, empty, and with one broken file each."""
-    folder = Path("wrong")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder = fresh_folder("wrong")
     yield "missing", folder / "missing"
     (folder / "empty").mkdir()
     yield "empty", folder / "empty"
     (folder / "file").write_text("no folder\n")
     yield "file", folder / "file"
+    os.mkfifo(folder / "pipe")
+    yield "a pipe that nobody writes into", folder / "pipe"
     files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    if not files:
+        return
+    for kind in ("with a pipe", "with a name that is not UTF-8"):
+        odd = folder / kind.replace(" ", "_")
+        shutil.copytree(path, odd, copy_function=os.link)
+        first = odd / files[0]
+        first.rename(first.with_name(f"{NOT_UTF8}{first.suffix}")) if "name" in kind else first.unlink()
+        if "pipe" in kind:
+            os.mkfifo(first)
+        yield kind, odd
     kinds = [kind for kind in KINDS_OF_FILES if kind != "missing"] + ["truncated"]
     cases = list(itertools.product(files, kinds))
     step = max(1, len(cases) // MAX_BROKEN_FILES) | 1  # odd: every kind takes its turn
@@ -297,6 +351,16 @@ def test_wrong_inputs(
             if why := attempt(changed, capsys, monkeypatch):
                 failures.append((f"{value} is {kind}", why))
     report(failures)
+
+
+def test_wrong_weights_are_never_used(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is a command that answers all others with an error silent about these."""
+    for name, value in (("embed", "backbone"), ("predict", "finetuned"), ("evaluate", "perception")):
+        for kind, path in wrong_weights(Path(f"{value}.safetensors"), fresh_folder("wrong")):
+            if kind != "weights of whole numbers":
+                changed = replaced(command_line(name), f"{value}.safetensors", str(path))
+                assert cli.main(changed) == 2, f"{name}: {kind}"
+                assert path.name in capsys.readouterr().err, f"{name}: {kind}"
 
 
 def wrong_values(name: str) -> Iterator[tuple[str, list[str]]]:
@@ -349,12 +413,25 @@ def wrong_outputs(output: Path, suffix: str, inputs: list[str]) -> Iterator[tupl
         yield "another ending", output.with_suffix(".xyz")
     (folder / "file").write_text("good")
     yield "below a file", folder / "file" / output.name
+    yield "not UTF-8", folder / f"{NOT_UTF8}{suffix}"
+    for name, minor in (("null", 3), ("full", 7)):
+        yield f"like /dev/{name}", device(folder / name, minor)
     yield "below a device", Path(os.devnull) / output.name
     yield "a long name", folder / f"{'x' * 300}{suffix}"
     loop = folder / f"loop{suffix}"
     loop.unlink(missing_ok=True)
     loop.symlink_to(loop.name)
     yield "a link to itself", loop
+
+
+def device(path: Path, minor: int) -> Path:
+    """Make a device like those of /dev, or where that is not allowed, a link to it; return where it is."""
+    path.unlink(missing_ok=True)
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    except PermissionError:
+        path.symlink_to(f"/dev/{path.name}")
+    return path
 
 
 @pytest.mark.parametrize("name", COMMAND_LINES)
@@ -375,6 +452,10 @@ def test_wrong_outputs(
             changed = replaced(arguments, str(output), str(path))
             if why := attempt(changed, capsys, monkeypatch):
                 failures.append((f"{action.dest} is {kind}", why))
+            elif "/dev/" in kind:
+                if not path.is_char_device():
+                    failures.append((f"{action.dest} is {kind}", "it was replaced"))
+                old_outputs(arguments, name)
             elif contents(Path()) != before:
                 failures.append((f"{action.dest} is {kind}", "a file was changed"))
     report(failures)

@@ -24,12 +24,15 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         path: of the file.
 
     Raises:
-        WeightsError: it is no safetensors file, or damaged.
+        WeightsError: it is no safetensors file, or damaged, or holds complex numbers.
     """
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, ValueError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
+    if unreal := [name for name, value in tensors.items() if value.is_complex()]:
+        raise WeightsError(f"{path}: {unreal[0]} holds complex numbers, and weights are real; fetch or train it again")
+    return tensors
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ class OutputFolder:
 
 
 def check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse outputs that are inputs, each other, or cannot be written.
+    """Refuse outputs that are inputs, each other, or cannot be written, and inputs that can be read only once.
 
     Args:
         parser: of all commands.
@@ -85,7 +85,7 @@ def check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             check_output_folder(name, value)
             outputs |= {f"{name} {value}: {written}": value / written for written in action.type.names}
         else:
-            inputs += _files(value)
+            inputs += _files(name, value)
     check_outputs(outputs, inputs)
 
 
@@ -127,11 +127,27 @@ def _name_of(action: argparse.Action) -> str:
     return action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
 
 
-def _files(value: Any) -> list[str | Path]:
-    """Return the files that a value, or each of several, names."""
+def _files(name: str, value: Any) -> list[str | Path]:
+    """Return the files that a value, or each of several, names.
+
+    Raises:
+        ConfigError: one is a pipe or a device.
+    """
     if isinstance(value, list):
-        return [path for item in value for path in _files(item)]
-    try:
-        return [value] if isinstance(value, str | Path) and Path(value).is_file() else []
-    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return [path for item in value for path in _files(name, item)]
+    if not isinstance(value, str | Path) or not _exists(value):
         return []
+    if is_stream(Path(value)):
+        raise ConfigError(
+            f"{name} {value} is a pipe or a device, and is to be read more than once; save what it gives as a file, "
+            "and give that"
+        )
+    return [value]
+
+
+def _exists(path: str | Path) -> bool:
+    """Return whether there is such a file or folder; what cannot be the name of one is none."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return False

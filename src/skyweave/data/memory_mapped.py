@@ -135,7 +135,7 @@ def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[
     """
     stem = directory / key[:2] / key
     metadata_file = stem.with_suffix(".json")
-    if not metadata_file.exists():
+    if not metadata_file.is_file():
         _keep(directory, stem, read())
     try:
         metadata = json.loads(metadata_file.read_text(encoding="utf-8"))

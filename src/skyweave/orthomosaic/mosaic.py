@@ -58,8 +58,9 @@ def write_mosaic(
     grid: MapGrid,
     images: ImageCache,
     progress: Callable[[int, int], None] | None = None,
+    preview: str | Path | None = None,
 ) -> float:
-    """Write a tiled GeoTIFF of red, green, blue and alpha with overviews.
+    """Write a tiled GeoTIFF of red, green, blue and alpha with overviews, and a picture of it.
 
     One tile is in memory at a time, and as many images as the cache has room for.
 
@@ -70,6 +71,7 @@ def write_mosaic(
         grid: of the mosaic.
         images: pixels of the photos.
         progress: called with tiles done and all tiles.
+        preview: a PNG to write, at most 2048 pixels a side; None: none.
 
     Returns:
         The share of cells that are known.
@@ -92,6 +94,8 @@ def write_mosaic(
                     progress(number + 1, rows * columns)
         _build_overviews(aside, max(grid.rows, grid.columns))
         _read_back(aside)
+        if preview is not None:
+            _write_preview(aside, preview)  # now: a mosaic that goes into a pipe cannot be read later
     return known / (grid.rows * grid.columns)
 
 
@@ -154,13 +158,8 @@ def _read_back(path: Path) -> None:
             written.read(1, window=block)
 
 
-def write_preview(mosaic: str | Path, path: str | Path) -> None:
-    """Write a PNG of a mosaic, at most 2048 pixels a side, transparent where nothing is known.
-
-    Args:
-        mosaic: the GeoTIFF.
-        path: the PNG.
-    """
+def _write_preview(mosaic: Path, path: str | Path) -> None:
+    """Write a PNG of a mosaic, transparent where nothing is known."""
     with rasterio.open(mosaic) as source:
         step = max(1.0, max(source.height, source.width) / PREVIEW_SIDE)
         shape = max(round(source.height / step), 1), max(round(source.width / step), 1)

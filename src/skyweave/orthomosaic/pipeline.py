@@ -15,7 +15,7 @@ from skyweave.orthomosaic.flight import Flight, drop_photos, read_flight, set_he
 from skyweave.orthomosaic.flight_notes import checked_notes, repetition_note, turned_notes
 from skyweave.orthomosaic.headings import height_ratio, recover_headings
 from skyweave.orthomosaic.image_cache import ImageCache
-from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
+from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
 from skyweave.orthomosaic.poses import Poses
 from skyweave.orthomosaic.reference import ReferenceReport, align_to_reference, describe_shift
@@ -210,10 +210,14 @@ def make_orthomosaic(
         notes.append(describe_shift(shift, reference))
         grid = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs)
     coverage = write_mosaic(
-        output, mapped.photos, mapped.ground, grid, images, lambda done, total: report_progress("mosaic", done, total)
+        output,
+        mapped.photos,
+        mapped.ground,
+        grid,
+        images,
+        lambda done, total: report_progress("mosaic", done, total),
+        preview,
     )
-    if preview is not None:
-        write_preview(output, preview)
     if save_poses is not None:
         write_poses(save_poses, mapped)
     return OrthomosaicReport(

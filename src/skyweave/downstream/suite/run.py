@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from skyweave.core.errors import SkyweaveError, UnknownNameError, did_you_mean
+from skyweave.data.globbing import glob_files
 from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.suite.cells import Cell, CellAddress, CellStore, failed_cell, score_cell
 from skyweave.downstream.suite.config import SuiteConfig
@@ -50,7 +51,7 @@ def load_tasks(config: SuiteConfig) -> list[SuiteTask]:
         FileNotFoundError: the folder holds no configuration.
         UnknownNameError: no such task.
     """
-    paths = {path.stem: path for path in sorted(config.configs.glob("*.yaml"))}
+    paths = {path.stem: path for path in glob_files(config.configs, "*.yaml")}
     if not paths:
         raise FileNotFoundError(f"no task (*.yaml) in {config.configs}; give the folder of the suite with --configs")
     names = list(paths) if config.tasks is None else list(config.tasks)

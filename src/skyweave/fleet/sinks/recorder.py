@@ -62,7 +62,8 @@ def get_recorder(path: str | Path) -> Recorder:
     """
     suffix = Path(path).suffix.removeprefix(".")
     if suffix not in RECORDERS:
-        raise FleetError(f"a recording is {' or '.join(f'.{name}' for name in RECORDERS)}, not {path}")
+        endings = " or ".join(f".{name}" for name in RECORDERS)
+        raise FleetError(f"{path} does not say what it is to be; name it {endings}")
     return RECORDERS[suffix]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
@@ -20,7 +21,10 @@ from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, Reci
 from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
 from skyweave.downstream.finetuning.tasks.base import make_task
+from skyweave.exported import apply_model, load_exported
+from skyweave.inference import InferenceConfig
 from skyweave.interop.export import export_model
 
 pytestmark = pytest.mark.timeout(600)  # tracing takes seconds of a free core, and minutes of a busy one
@@ -84,11 +88,38 @@ def test_onnx_gives_the_mask_that_the_model_predicts(tmp_path: Path) -> None:
         assert probabilities is not None and got["probabilities"].std() > 0.01
         np.testing.assert_allclose(got["probabilities"], probabilities, atol=TOLERANCE)
         assert (got["classes"] == label).mean() > 0.999
+    assert_the_same_map(model, written.path, tmp_path)
     facts = {entry.key: entry.value for entry in onnx.load(str(written.path)).metadata_props}
     assert facts["skyweave.task"] == "segmentation" and json.loads(facts["skyweave.classes"]) == ["ground", "tree"]
     card = json.loads(written.card.read_text())["properties"]
     assert card["mlm:tasks"] == ["semantic-segmentation"]
     assert [entry["title"] for entry in card["mlm:output"][0]["classification:classes"]] == ["ground", "tree"]
+
+
+def assert_the_same_map(model: FinetunedModel, path: Path, folder: Path) -> None:
+    """A scene that ends within a patch, with pixels without data: classes and probabilities are those of `predict`."""
+    pixels = np.random.default_rng(5).integers(1, 255, (3, 75, 53)).astype(np.uint8)
+    pixels[:, 10:30, 5:25] = 0
+    side = RGB.ground_sample_distance
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(side, 0, 4e5, 0, -side, 5e6), "nodata": 0}
+    with rasterio.open(
+        folder / "scene.tif", "w", driver="GTiff", height=75, width=53, count=3, dtype="uint8", **place
+    ) as target:
+        target.write(pixels)
+    config, reading = InferenceConfig(tile=32, precision="float32"), {"unit": "uint8", "bands": "sensor"}
+    for kind in ("probabilities", "classes"):
+        predict_scene(folder / "scene.tif", folder / "torch.tif", model, kind=kind, config=config, **reading)  # type: ignore[arg-type]
+        applied = apply_model(
+            load_exported(path), [folder / "scene.tif"], folder / "onnx.tif", [reading], kind=kind, config=config
+        )
+        with rasterio.open(folder / "torch.tif") as one, rasterio.open(folder / "onnx.tif") as other:
+            expected, given = one.read(), other.read()
+            assert one.tags(1) == other.tags(1) and one.descriptions == other.descriptions
+        assert applied.kind == kind and 0 < applied.valid_fraction < 1
+        if kind == "classes":
+            assert (given == expected).mean() > 0.999
+        else:
+            np.testing.assert_allclose(given, expected, atol=TOLERANCE)
 
 
 @pytest.mark.slow

@@ -36,6 +36,26 @@ SKYWEAVE = [sys.executable, "-m", "skyweave"]
 PATIENCE_S = 60.0
 PERIOD_S = 0.5  # of frames: kills come at any instant of it
 BACK_S = 3.0  # after which a fleet should be whole again
+PROBE_S = 0.01
+
+
+class StallProbe:
+    """Measures for how long the machine runs nothing at this priority: what it does not run cannot be back."""
+
+    def __init__(self) -> None:
+        self._longest = 0.0
+        threading.Thread(target=self._sleep, daemon=True).start()
+
+    def take(self) -> float:
+        """Return the longest stall since the last call, in seconds."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    def _sleep(self) -> None:
+        while True:
+            before = time.monotonic()
+            time.sleep(PROBE_S)
+            self._longest = max(self._longest, time.monotonic() - before - PROBE_S)
 
 
 class Fleet:
@@ -180,6 +200,8 @@ def measure(kills: int, port: int, seed: int, seconds_left: float, only: list[st
     names, shares = zip(*((n, s) for n, s in zip(KILLS, SHARES, strict=True) if n in (only or KILLS)), strict=True)
     generator, end = random.Random(seed), time.monotonic() + seconds_left
     seconds: dict[str, list[float]] = {name: [] for name in KILLS}
+    stalls: dict[str, list[float]] = {name: [] for name in KILLS}
+    probe = StallProbe()
     faults: dict[str, list[str]] = {name: [] for name in KILLS}
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(Path(folder), port)
@@ -190,14 +212,19 @@ def measure(kills: int, port: int, seed: int, seconds_left: float, only: list[st
                     break
                 name = generator.choices(names, shares)[0] if number >= len(names) else names[number]
                 time.sleep(generator.uniform(0, PERIOD_S))
+                probe.take()
                 try:
                     seconds[name].append(KILLS[name](fleet, generator))
+                    stalls[name].append(probe.take())
                 except Exception as error:
                     faults[name].append(f"kill {number}: {type(error).__name__}: {error}")
         finally:
             fleet.client.close()
             subprocess.run([*SKYWEAVE, "fleet", "down", fleet.file], check=False)
-    rows = [{"killed": name, "seconds": times, "faults": faults[name]} for name, times in seconds.items()]
+    rows: list[dict[str, Any]] = [
+        {"killed": name, "seconds": times, "stalls": stalls[name], "faults": faults[name]}
+        for name, times in seconds.items()
+    ]
     return [{**row, "processor_seconds": fleet.processor_seconds} if row["killed"] == "node" else row for row in rows]
 
 
@@ -207,16 +234,18 @@ def table(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for name, measured in MEASURED.items():
         of_kind = [row for run in runs for row in run["kills"] if row["killed"] == name]
         times = [seconds for row in of_kind for seconds in row["seconds"]]
+        stalls = [seconds for row in of_kind for seconds in row["stalls"]]
         if times:
             rows.append({
                 "killed": name, "times": len(times), "failed": sum(len(row["faults"]) for row in of_kind),
                 "measured (s)": measured, "median": f"{statistics.median(times):.2f}", "longest": f"{max(times):.2f}",
                 f"above {BACK_S:.0f} s": sum(seconds > BACK_S for seconds in times),
+                "longest stall of the machine": f"{max(stalls):.2f}",
             })  # fmt: skip
     used = [seconds for run in runs for row in run["kills"] for seconds in row.get("processor_seconds", [])]
     if used:
         cells = ["", len(used), "", "processor time of the new process until then"]
-        cells += [f"{statistics.median(used):.2f}", f"{max(used):.2f}", ""]
+        cells += [f"{statistics.median(used):.2f}", f"{max(used):.2f}", "", ""]
         rows.insert(1, dict(zip(rows[0], cells, strict=True)))
     return rows
 
@@ -240,7 +269,9 @@ def main() -> None:
         times = row["seconds"] or [float("nan")]
         print(
             f"{row['killed']}: {len(row['seconds'])} times; seconds: median {statistics.median(times):.2f}, most "
-            f"{max(times):.2f}; failed: {len(row['faults'])} {row['faults'][:3]}"
+            f"{max(times):.2f}; longest stall of the machine {max(row['stalls'], default=0.0):.2f}; "
+            f"failed: {len(row['faults'])} {row['faults'][:3]}; slow: "
+            f"{[(round(t, 1), round(s, 1)) for t, s in zip(times, row['stalls'], strict=False) if t > BACK_S]}"
         )
     for used in filter(None, (row.get("processor_seconds") for row in rows)):
         print(f"processor time of a node until then: median {statistics.median(used):.2f} s, most {max(used):.2f} s")

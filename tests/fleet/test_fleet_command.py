@@ -127,8 +127,9 @@ def test_nodes_go_on_when_the_process_they_were_forked_from_is_killed(folder: Pa
     supervisor = before["supervisor"]
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     server = next(child for child in children if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes())
-    os.kill(int(server), signal.SIGKILL)
     log = folder / "state" / "supervisor.log"
+    assert "goes on without" not in log.read_text()
+    os.kill(int(server), signal.SIGKILL)
     until(lambda: log.read_text().count("goes on without") == 2, "it is noticed")
     assert {node["pid"] for node in fleet_state(folder / "state")["nodes"].values()} == nodes
     killed = before["nodes"]["UAV_2"]

@@ -1,5 +1,6 @@
 """Supervision under faults: full disks, frozen and stuck processes, failing sinks, a supervisor that is killed."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -152,6 +154,57 @@ def test_a_node_that_gives_no_sign_of_life_is_killed_and_started_again(
     events = run_supervisor(supervisor)
     until(lambda: supervisor.processes[0].starts == 2, "started again")
     assert "A gives no sign of life: killed" in events
+
+
+class DiesWhenLookedAt:
+    """A process that is killed between two looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks, self.pid = looks, 1
+        self.exitcode: int | None = None
+
+    def is_alive(self) -> bool:
+        self.looks -= 1
+        self.exitcode = -9 if self.looks < 0 else None
+        return self.looks >= 0
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("looks", range(3))
+def test_a_node_that_is_killed_at_any_instant_is_not_taken_for_one_without_its_fork_server(
+    looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    node = node_process.NodeProcess("A", {}, tmp_path / "log")
+    signs, writer = FORK.Pipe(duplex=False)
+    os.set_blocking(signs.fileno(), False)
+    monkeypatch.setattr(node_process, "start_process", lambda *_: (DiesWhenLookedAt(looks), signs))
+    for _ in range(4):
+        node.supervise(events.append)
+    writer.close()
+    assert events == ["A started as process 1", "A ended with -9; starting it again in 0.1 s"]
+
+
+def test_a_node_that_keeps_ending_is_started_again_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now: list[float] = [0.0]
+    starts: list[float] = []
+    node = node_process.NodeProcess("A", {}, tmp_path / "log")
+    monkeypatch.setattr(node_process, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def start(*_: object) -> tuple[DiesWhenLookedAt, Connection]:
+        starts.append(now[0])
+        return DiesWhenLookedAt(0), FORK.Pipe(duplex=False)[0]
+
+    monkeypatch.setattr(node_process, "start_process", start)
+    while now[0] < 10:
+        node.supervise(lambda event: None)
+        now[0] += 0.01
+    pauses = [after - before for before, after in itertools.pairwise(starts)]
+    assert pauses[0] < 0.2 and pauses[0] < pauses[1] < pauses[2] and max(pauses) < 1.1
 
 
 def test_a_node_that_cannot_be_started_is_tried_again(

@@ -15,7 +15,7 @@ from typing import Any
 
 from skyweave.fleet.supervisor.process import start_process
 
-MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0  # before a node that keeps ending is started again
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0  # before a node that keeps ending is started again; back within 3 s in any case
 SETTLED_AFTER_S = 2.0  # after which a node counts as running well
 SILENT_AFTER_S = 20.0  # without a sign of life after which a node is killed and started again
 START_TIMEOUT_S = 120.0  # for the first
@@ -128,7 +128,7 @@ class NodeProcess:
 
     def _note_loss(self, process: BaseProcess, on_event: EventCallback) -> None:
         """Note that the fork server has ended; the node goes on."""
-        if not self._is_lost and not process.is_alive():
+        if not self._is_lost and process.exitcode == LOST_EXIT_CODE:  # one that was killed just now has another
             on_event(f"{self.name} goes on without the process that it was forked from")
             self._is_lost = True
 

@@ -243,7 +243,9 @@ def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(fold
                 assert await browser.run("viewport.scale") == pytest.approx(1.25 * before)
                 await browser.key("?")
                 assert await browser.run("!document.getElementById('keys').hidden")
-                alone = "update({...state, platforms: {UAV_1: state.platforms.UAV_1}})"  # as of a server that just started
+                alone = (
+                    "update({...state, platforms: {UAV_1: state.platforms.UAV_1}})"  # as of a server that just started
+                )
                 shown = await browser.run(f"{alone}; showAge(); document.getElementById('connection').textContent")
                 assert shown == "NOT LIVE: UAV_2 is not seen" and await browser.run("chosen") == "UAV_2"
                 assert browser.complaints == [], browser.complaints

@@ -167,12 +167,19 @@ def read_band_file(path: str | Path) -> BandFile:
         raise FileNotFoundError(f"no such file: {path}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}; copy it once more from the camera") from None
-    if stored.ndim != 2 or stored.dtype.itemsize < 2:
+    if not _is_raw(stored):
         raise DataError(
             f"{path.name} holds {stored.dtype} values of shape {stored.shape}, and the raw band of a rig is one of 16 "
             "bits; give the .tif files that the camera wrote, one a band"
         )
     return BandFile(path, stored.astype(np.uint16), xmp, tags)
+
+
+def _is_raw(stored: np.ndarray) -> bool:
+    """Return whether values are those of one band of 16 bits, in whatever type they were opened."""
+    limits = np.iinfo(np.uint16)
+    is_whole = stored.ndim == 2 and stored.dtype.itemsize >= 2 and np.issubdtype(stored.dtype, np.integer)
+    return bool(is_whole and stored.size and stored.min() >= limits.min and stored.max() <= limits.max)
 
 
 def _read(path: Path) -> tuple[np.ndarray, dict[str, str], dict[int, Any]]:

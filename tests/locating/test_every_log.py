@@ -272,6 +272,13 @@ def later(seconds: float, name: str = "timestamp") -> str:
     return csv_of(moved).replace("seconds", name, 1)
 
 
+def test_a_camera_without_a_heading_looks_where_the_drone_flies(tmp_path: Path) -> None:
+    """The camera of this flight looks ahead, but for a sway of some degrees."""
+    bare = column_of(column_of(csv_of(ROWS), "gimbal_heading", None), "gimbal_pitch", None)
+    assert run(tmp_path, write_log(tmp_path, "flight.csv", bare, "--pitch", "45")) == 0
+    assert max(misses(tmp_path)) < 6.0
+
+
 FEET = csv_of(ROWS, "height_above_takeoff(ft)", HEIGHT / 0.3048)
 BODY = csv_of(ROWS).replace("gimbal_heading", "heading")
 SIGNED = csv_of([row | {"heading": (row["heading"] + 180) % 360 - 180} for row in ROWS])

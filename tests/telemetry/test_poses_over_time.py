@@ -95,6 +95,15 @@ def test_rates_are_those_of_the_flight() -> None:
     np.testing.assert_allclose(turning, [[0, 0, 0.1]] * 3, atol=1e-6)
 
 
+@pytest.mark.parametrize(("latitude", "longitude"), [(37.4, 126.7), (-34.6, -179.9999), (70.0, 25.0)])
+def test_a_flight_to_the_north_has_no_velocity_to_the_east(latitude: float, longitude: float) -> None:
+    east = flight(latitude=latitude, longitude=longitude)
+    north = np.column_stack([latitude + 10.0 * np.arange(5) / 111_320.0, np.full(5, longitude)])
+    velocity, _ = pose_rates(replace(east, places=north), np.array([0, 2 * SECOND_NS, 4 * SECOND_NS]))
+    np.testing.assert_allclose(velocity, [[0, 10, 0]] * 3, atol=1e-6)
+    np.testing.assert_allclose(pose_rates(east, np.array([SECOND_NS]))[0], [[10, 0, 0]], atol=1e-4)
+
+
 def test_on_a_map_directions_turn_by_the_convergence() -> None:
     poses = flight(latitude=48.0, longitude=8.0)  # a degree west of its zone's meridian
     on_map = project_poses(poses, flight_crs(poses), "takeoff")

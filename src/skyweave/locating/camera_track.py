@@ -67,10 +67,13 @@ class CameraTrack:
             return samples  # the log is of another time
         placed = project_poses(between, self.crs, self.datum)
         velocity, turn_rate = pose_rates(self.poses, shifted, RATE_STEP_S)
-        for row, pose, covariance in zip(placed.indices, placed.world_from_camera, placed.covariance, strict=True):
+        each = zip(
+            placed.indices, placed.world_from_camera, placed.covariance, placed.grid_from_enu, strict=True
+        )  # fmt: skip
+        for row, pose, covariance, grid in each:
             lifted = make_transform(pose[:3, :3], pose[:3, 3] + [0.0, 0.0, self.lift])
             factor = self._factor(lifted, covariance)
-            state = self._corrected(lifted, factor @ correction, velocity[row], turn_rate[row])
+            state = self._corrected(lifted, factor @ correction, grid @ velocity[row], grid @ turn_rate[row])
             samples[row] = CameraSample(state, factor)
         return samples
 

@@ -124,14 +124,15 @@ def pose_rates(poses: PosesOverTime, times: np.ndarray, step: float = 0.1) -> tu
     half = round(step * NS_PER_S / 2)
     middle = np.clip(np.asarray(times, np.int64), poses.times[0] + half, max(poses.times[-1] - half, poses.times[0]))
     height = next((stated.values for stated in poses.heights.values()), np.zeros(len(poses)))
-    metres = np.column_stack([_local_metres(poses.places), height])
+    points = np.column_stack([_unwrapped(poses.places), height])
     ends = []
     for when in (middle - half, middle + half):
-        moving = _neighbours(poses.times, _rows_known(metres), when, MAX_GAP_S)
+        moving = _neighbours(poses.times, _rows_known(points), when, MAX_GAP_S)
         turning = _neighbours(poses.times, _rows_known(poses.enu_from_camera), when, MAX_GAP_S)
-        ends.append((moving.blend(metres), _slerp(poses.enu_from_camera, turning)))
+        ends.append((moving.blend(points), _slerp(poses.enu_from_camera, turning)))
     (start, before), (end, after) = ends
-    return np.nan_to_num((end - start) / step), np.nan_to_num(_rotation_vectors(before, after) / step)
+    velocity = _metres_between(start, end) / step
+    return np.nan_to_num(velocity), np.nan_to_num(_rotation_vectors(before, after) / step)
 
 
 def _rows_known(values: np.ndarray) -> np.ndarray:
@@ -146,10 +147,11 @@ def _unwrapped(places: np.ndarray) -> np.ndarray:
     return np.column_stack([places[:, 0], unwrap_longitudes(places[:, 1], float(places[known][0, 1]))])
 
 
-def _local_metres(places: np.ndarray) -> np.ndarray:
-    """Places as (n, 2) metres east and north, for differences between neighbours."""
-    latitude, longitude = _unwrapped(places).T
-    return np.column_stack([longitude * np.cos(np.radians(latitude)), latitude]) * METRES_PER_DEGREE
+def _metres_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """From points to others near them, (k, 3) latitude, longitude, height each, as metres east, north, up."""
+    north, east, up = (end - start).T
+    east = east * np.cos(np.radians(start[:, 0] + end[:, 0]) / 2)
+    return np.column_stack([east * METRES_PER_DEGREE, north * METRES_PER_DEGREE, up])
 
 
 def _neighbours(times: np.ndarray, valid: np.ndarray, when: np.ndarray, max_gap: float) -> _Neighbours:

@@ -21,12 +21,14 @@ class MapPoses:
         world_from_camera: (k, 4, 4), x grid east, y grid north, z up in metres.
         covariance: (k, 6, 6) of position (metres) and rotation vector (radians) about the map's axes; the error that
             all heights share is in it.
+        grid_from_enu: (k, 3, 3) rotation of true east, north, up to the map's axes, by the convergence.
     """
 
     crs: str
     indices: np.ndarray
     world_from_camera: np.ndarray
     covariance: np.ndarray
+    grid_from_enu: np.ndarray
 
 
 def flight_crs(poses: PosesOverTime) -> str:
@@ -75,4 +77,4 @@ def project_poses(poses: PosesOverTime, crs: str, datum: HeightDatum) -> MapPose
     both[:, :3, :3] = both[:, 3:, 3:] = grid_from_enu
     covariance = both @ np.nan_to_num(poses.covariance[indices]) @ both.swapaxes(1, 2)
     covariance[:, 2, 2] += height.bias_std**2
-    return MapPoses(crs, indices, make_transform(rotation, position), covariance)
+    return MapPoses(crs, indices, make_transform(rotation, position), covariance, grid_from_enu)

@@ -102,7 +102,7 @@ def compare_songdo(folder: Path, tables: Any, result: Any, num_images: int, seco
         "inside_90": round(float(np.mean(inside)), 3),
         "identities_kept": round(float(np.mean(kept)), 3),
         "identities_kept_of_half_a_second": round(
-            float(np.mean([len(set(of_vehicle.get(name, [0, 1]))) == 1 for name in long_tracks] or [np.nan])), 3
+            float(np.mean([float(len(set(of_vehicle.get(name, [0, 1]))) == 1) for name in long_tracks] or [np.nan])), 3
         ),
         "vehicles_of_several_tracks": len(switched),
         "processor_seconds": round(seconds, 2),

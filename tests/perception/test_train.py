@@ -92,6 +92,16 @@ def test_a_training_starts_from_a_perception_model_of_the_same_sizes(
     one, other = (load_perception(run / "weights.safetensors") for run in (first, further))
     assert other.config.balance.name == "grey_world"
     assert torch.allclose(one.lift.head.weight, other.lift.head.weight, atol=1e-6)
+    frozen = ["--set", f"start={start}", "--set", "frozen=start"]
+    cover = ["--set", "model.heads={detection: {}, instances: {}, trajectories: {}, land_cover: {}}"]
+    added = tmp_path / "added"
+    assert main(["train", str(config), "--data", str(streets), "-o", str(added), *short, *frozen, *cover]) == 0
+    state = load_perception(added / "weights.safetensors").state_dict()
+    assert any(name.startswith("heads.land_cover") for name in state)
+    for name, value in one.state_dict().items():  # statistics of batch norms as well
+        assert torch.equal(value, state[name]), name
+    assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "y"), *short, *frozen]) == 2
+    assert "nothing to train" in capsys.readouterr().err
     larger = ["--set", f"start={start}", "--set", "model.neck=16"]
     assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "x"), *short, *larger]) == 2
     assert "does not fit" in capsys.readouterr().err

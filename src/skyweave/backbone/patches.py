@@ -10,17 +10,21 @@ from skyweave.backbone.batch import SensorBatch
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
-    """Cut images into patches, row-major.
+    """Return patches (batch, patches, channels, p, p), row-major.
 
-    Rows and columns must be multiples of the patch size; see `pad_to_patches`.
+    Rows and columns must be multiples of the patch size; see `pad_to_patches`. In memory a pixel's channels lie side by
+    side, as tokenizers read them: whole rows of patches are copied, and nothing has to be reordered afterwards.
 
     Args:
         images: (batch, channels, rows, columns).
         patch_size: pixels per patch side.
     """
     batch, channels, rows, columns = images.shape
-    grid = images.view(batch, channels, rows // patch_size, patch_size, columns // patch_size, patch_size)
-    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels, patch_size, patch_size)
+    pixels = images.permute(0, 2, 3, 1).reshape(
+        batch, rows // patch_size, patch_size, columns // patch_size, patch_size, channels
+    )
+    patches = pixels.transpose(2, 3).reshape(batch, -1, patch_size, patch_size, channels)
+    return patches.permute(0, 1, 4, 2, 3)
 
 
 def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:

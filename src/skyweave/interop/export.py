@@ -4,7 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.interop.finetuned_graph import FinetunedGraph
 from skyweave.interop.graph import SensorGraph
 from skyweave.interop.parity import ParityReport, measure_parity
+from skyweave.interop.onnx_attention import FIRST_OPSET, onnx_attention
 from skyweave.interop.quantise import quantise_onnx
 from skyweave.interop.stac_item import build_stac_item
 
@@ -103,7 +104,9 @@ def export_model(
         raise ConfigError(f"{path}: int8 is written as ONNX only; name it .onnx")
     module = make_graph(model, sensor, **graph).eval()
     _check_size(size, module.patch_size)
-    program = trace_model(module, size)
+    is_fused = chosen == "onnx" and opset >= FIRST_OPSET
+    with onnx_attention(module) if is_fused else nullcontext():
+        program = trace_model(module, size)
     identity = _identity(module) | {"precision": precision}
     with write_aside(path) as aside:
         if chosen == "onnx":

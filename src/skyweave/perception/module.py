@@ -73,11 +73,13 @@ class PlatformDropoutConfig:
         ego_only: probability that the second fusion of a sample is of its ego platform alone.
         drop: probability of each other platform to be left out of it otherwise.
         base_maps: probability of each base map to be left out of it, whatever happens to platforms.
+        base_maps_only: probability that all platforms are left out of it, of a sample of which a base map stays.
     """
 
     ego_only: float = 0.5
     drop: float = 0.4
     base_maps: float = 0.5
+    base_maps_only: float = 0.0
 
 
 class PerceptionModule(SkyweaveModule[PerceptionBatch]):
@@ -179,7 +181,9 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         kept &= generator.random((shape[0], 1)) >= self.dropout.ego_only
         kept[:, 0] = True
         slots = 0 if batch.base_maps is None else batch.base_maps.platforms
-        return kept, generator.random((shape[0], slots)) >= self.dropout.base_maps
+        base_maps = generator.random((shape[0], slots)) >= self.dropout.base_maps
+        alone = generator.random((shape[0], 1)) < self.dropout.base_maps_only
+        return kept & ~(alone & base_maps.any(1, keepdims=True)), base_maps
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return the parameters, those of the backbone with a smaller learning rate."""

@@ -10,6 +10,7 @@ import torch
 from skyweave.backbone import load_backbone
 from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.config import load_config_file
+from skyweave.core.errors import ConfigError
 from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.class_counts import check_classes
 from skyweave.perception.config import PerceptionConfig
@@ -48,9 +49,13 @@ class PerceptionTrainConfig:
         losses: their weights.
         trainer: devices, precision and checkpoints.
         platforms: maximum number of platforms of a sample.
-        frozen: leave the backbone as it is.
+        frozen: what stays as it is: ``backbone``, or ``start``, all that the model of ``start`` has, so that what is
+            new adds to a model in use and without it nothing changes.
         seed: of the weights, the augmentation and the order of the samples.
         weights_dtype: storage type of the exported weights.
+
+    Raises:
+        ConfigError: ``frozen: start`` without a ``start``.
     """
 
     name: str
@@ -65,9 +70,13 @@ class PerceptionTrainConfig:
     losses: PerceptionLossConfig = field(default_factory=PerceptionLossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
-    frozen: bool = False
+    frozen: Literal["nothing", "backbone", "start"] = "nothing"
     seed: int = 0
     weights_dtype: Literal["float32", "float16", "int8"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.frozen == "start" and self.start is None:
+            raise ConfigError("frozen: start leaves all of a model as it is; name one with start, or freeze the backbone")
 
 
 def train(
@@ -130,24 +139,38 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
         WeightsError: weights that are damaged or of another model.
     """
     if config.start is not None:
-        model = _continued(config.model, config.start, config.seed)
+        model = _continued(config, config.start)
     else:
         backbone = load_backbone(config.weights).train() if config.weights else None
         model = PerceptionModel(config.model, backbone, config.seed)
-    if config.frozen:
+    if config.frozen == "backbone":
         model.backbone.requires_grad_(False)
     return model
 
 
-def _continued(config: PerceptionConfig, start: str, seed: int) -> PerceptionModel:
+def _continued(config: PerceptionTrainConfig, start: str) -> PerceptionModel:
     """A model of a configuration with the weights of another of the same sizes; what that lacks as a whole is new."""
     started = load_perception(start)
-    model = PerceptionModel(config, started.backbone, seed)
-    state = started.state_dict()
-    for prefix in _new_parts(model, started):
+    model = PerceptionModel(config.model, started.backbone, config.seed)
+    state, new_parts = started.state_dict(), _new_parts(model, started)
+    for prefix in new_parts:
         state |= {key: value for key, value in model.state_dict().items() if key.startswith(prefix)}
     load_strictly(model, state, start)
-    return model.train()
+    model.train()
+    if config.frozen == "start":
+        _freeze_all_but(model, new_parts, start)
+    return model
+
+
+def _freeze_all_but(model: PerceptionModel, new_parts: Sequence[str], start: str) -> None:
+    """Train new parts alone; the statistics of all other batch norms stay as well."""
+    if not new_parts:
+        raise ConfigError(f"frozen: start leaves nothing to train: {start} has all parts of this model; freeze less")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(tuple(new_parts)))
+    for name, part in model.named_modules():
+        if not f"{name}.".startswith(tuple(new_parts)):
+            part.training = False  # not eval(), which reaches into new parts
 
 
 def _new_parts(model: PerceptionModel, started: PerceptionModel) -> list[str]:

@@ -20,8 +20,8 @@ from skyweave.core.sensors.sensor import Sensor
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.interop.finetuned_graph import FinetunedGraph
 from skyweave.interop.graph import SensorGraph
-from skyweave.interop.parity import ParityReport, measure_parity
 from skyweave.interop.onnx_attention import FIRST_OPSET, onnx_attention
+from skyweave.interop.parity import ParityReport, measure_parity
 from skyweave.interop.quantise import quantise_onnx
 from skyweave.interop.stac_item import build_stac_item
 

@@ -1,7 +1,7 @@
 """Attention as ONNX's own operators, which runtimes compute in one step each.
 
-Taken apart into products, transpositions and rolls, as PyTorch traces it, it took a tenth longer in float32 and a fifth in
-int8 (ONNX Runtime, two cores).
+Taken apart into products, transpositions and rolls, as PyTorch traces it, it takes a tenth longer in float32 and a
+fifth in int8 (ONNX Runtime, two cores).
 """
 
 from collections.abc import Iterator
@@ -56,16 +56,16 @@ def onnx_attention(module: nn.Module) -> Iterator[None]:
     Args:
         module: of which every `Attention` is replaced for the time.
     """
-    owners = [
-        (owner, name, part)
-        for owner in module.modules()
-        for name, part in owner.named_children()
+    parents = [
+        (parent, name, part)
+        for parent in module.modules()
+        for name, part in parent.named_children()
         if type(part) is Attention
     ]
-    for owner, name, part in owners:
-        setattr(owner, name, OnnxAttention(part))
+    for parent, name, part in parents:
+        setattr(parent, name, OnnxAttention(part))
     try:
         yield
     finally:
-        for owner, name, part in owners:
-            setattr(owner, name, part)
+        for parent, name, part in parents:
+            setattr(parent, name, part)

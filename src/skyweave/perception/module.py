@@ -182,8 +182,8 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         kept[:, 0] = True
         slots = 0 if batch.base_maps is None else batch.base_maps.platforms
         base_maps = generator.random((shape[0], slots)) >= self.dropout.base_maps
-        alone = generator.random((shape[0], 1)) < self.dropout.base_maps_only
-        return kept & ~(alone & base_maps.any(1, keepdims=True)), base_maps
+        only = generator.random((shape[0], 1)) < self.dropout.base_maps_only
+        return kept & ~(only & base_maps.any(1, keepdims=True)), base_maps
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return the parameters, those of the backbone with a smaller learning rate."""

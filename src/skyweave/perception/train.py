@@ -76,7 +76,9 @@ class PerceptionTrainConfig:
 
     def __post_init__(self) -> None:
         if self.frozen == "start" and self.start is None:
-            raise ConfigError("frozen: start leaves all of a model as it is; name one with start, or freeze the backbone")
+            raise ConfigError(
+                "frozen: start leaves all of a model as it is; name one with start, or freeze the backbone"
+            )
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Whatever a raster is like, every map and picture of it has its values at its places: a few lines of rasterio say so."""
+"""Every map and picture of a raster has its values at its places, as a few lines of rasterio read them."""
 
 from pathlib import Path
 

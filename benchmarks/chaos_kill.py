@@ -240,7 +240,7 @@ def table(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "killed": name, "times": len(times), "failed": sum(len(row["faults"]) for row in of_kind),
                 "measured (s)": measured, "median": f"{statistics.median(times):.2f}", "longest": f"{max(times):.2f}",
                 f"above {BACK_S:.0f} s": sum(seconds > BACK_S for seconds in times),
-                "longest stall of the machine": f"{max(stalls):.2f}",
+                "longest stall of the machine (s)": f"{max(stalls):.2f}",
             })  # fmt: skip
     used = [seconds for run in runs for row in run["kills"] for seconds in row.get("processor_seconds", [])]
     if used:

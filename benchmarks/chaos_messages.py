@@ -69,6 +69,7 @@ UNLIMITED = PeerLimits(
 SINKS: list[SinkConfig] = [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig(interval=0.5)]
 MAX_AGE_S = 10.0  # of what page and client have of an honest platform: this process may be slow
 REPLAYED_PART = 5000  # hostile messages in one recording
+SWITCH_S = 0.0005  # between threads: each signature that is checked gives the turn away, and gets it back after so long
 
 NodeMaker = Callable[[str, LoopbackTransport, Credentials], tuple[Node, ImageSource]]
 
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="file to which the report is appended")
     parser.add_argument("--json", type=Path, help="file for a table of all reports in it")
     args = parser.parse_args()
+    sys.setswitchinterval(SWITCH_S)
 
     def make(name: str, transport: LoopbackTransport, credentials: Credentials) -> tuple[Node, ImageSource]:
         source = RecordingSourceConfig(args.recording, interval=args.interval).build(SourceContext(name))

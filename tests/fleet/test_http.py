@@ -131,6 +131,58 @@ def test_a_browser_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch)
                         raise StopIteration
 
 
+NONSENSE = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 1_000_000,
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"A: b\r\n" * 200_000 + b"\r\n",
+    b"GET /" + b"a" * 1_000_000,
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 1_000_000,
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b00",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nA\0: \0\r\n\r\n",
+    b"\x16\x03\x01\x02\x00" * 10_000,
+)
+
+
+def test_nonsense_costs_little_and_fills_no_log(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    parts = urlsplit(address)
+    for request in NONSENSE:
+        one = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
+        with closing(one), suppress(ConnectionError):
+            one.sendall(request)
+            one.recv(100)
+        assert status(address) == 200
+    assert not [record for record in caplog.records if record.name != "asyncio"]
+
+
+def test_who_floods_a_stream_with_pings_and_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with serve_in_background(DashboardState("test")) as address:
+        parts = urlsplit(address)
+        for _ in range(3):
+            with closing(socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)) as one:
+                one.sendall(
+                    b"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+                )
+                one.recv(100)
+                with suppress(ConnectionError):
+                    one.sendall(b"\x89\x80abcd" * 50_000)
+        assert status(address) == 200
+    assert not [record for record in caplog.records if record.name != "asyncio"]
+
+
+def test_faults_of_the_program_are_logged_but_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        raise KeyError("ours")
+
+    app = web.Application()
+    app.router.add_get("/", fail)
+    with serve_in_thread(app, "127.0.0.1", 0) as address:
+        for _ in range(http_server.MAX_LOGGED_FAULTS + 5):
+            assert status(address) == 500
+    assert len(caplog.records) == http_server.MAX_LOGGED_FAULTS
+
+
 def test_who_leaves_while_an_answer_is_sent_is_no_error(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

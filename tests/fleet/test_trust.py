@@ -7,21 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
+from skyweave.core.errors import FleetError
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.credentials import load_credentials
+from skyweave.fleet.link.credentials import SIGNATURE_HASH, load_credentials
 from skyweave.fleet.link.envelope import EnvelopeOpener, EnvelopeSealer, OpenedEnvelope
 from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbeat, encode_heartbeat
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.replay_protection import WINDOW_MESSAGES
 from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, parse_topic
+from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.link.zenoh_settings import access_control
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.sinks.node_status import node_status
@@ -204,6 +208,72 @@ def test_names_cannot_leave_their_folder(name: str, tmp_path: Path) -> None:
     assert parse_topic(f"skyweave/test/frame/{name}") is None
     with pytest.raises(ValueError, match="letter or digit"):
         FleetConfig("x", [name])
+
+
+def sign_members(folder: Path, content: bytes) -> None:
+    key = serialization.load_pem_private_key((folder / "authority.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    (folder / "members.json").write_bytes(content)
+    (folder / "members.sig").write_bytes(key.sign(content, ec.ECDSA(SIGNATURE_HASH)))
+
+
+def test_odd_members_are_refused_by_what_is_odd(tmp_path: Path) -> None:
+    create_keys(tmp_path, ["UAV_1", "UAV_2"])
+    members = json.loads((tmp_path / "members.json").read_bytes())
+    two = members["UAV_2"]
+    for name in ("*", "**", "$*", "a/b", "../x", "", ".x", "\u00e9", "x" * 65, "UAV_3\n"):  # some would speak for all
+        sign_members(tmp_path, json.dumps({"UAV_1": members["UAV_1"], name: two}).encode())
+        with pytest.raises(FleetError, match="letter or digit"):
+            load_credentials(tmp_path, "UAV_1")
+    for number in (-1, 1 << 32, True, None, "2", 1.5, 1e300):
+        sign_members(tmp_path, json.dumps({**members, "UAV_2": {**two, "platform_id": number}}).encode())
+        with pytest.raises(FleetError, match="platform_id"):
+            load_credentials(tmp_path, "UAV_1")
+    for field, what in (("platform_id", "number"), ("signing_key", "key")):
+        sign_members(tmp_path, json.dumps({**members, "UAV_2": {**two, field: members["UAV_1"][field]}}).encode())
+        with pytest.raises(FleetError, match=f"two members have the same {what}"):
+            load_credentials(tmp_path, "UAV_1")
+    for content in (b"[1]", b"1", b"", b"\xff\xfe\x00", b"[" * 100_000, b'{"UAV_1": [1]}', b'{"UAV_1": null}'):
+        sign_members(tmp_path, content)
+        with pytest.raises(FleetError, match=r"members\.json"):
+            load_credentials(tmp_path, "UAV_1")
+
+
+def test_two_nodes_of_one_name_are_said_to_be_so(caplog: pytest.LogCaptureFixture) -> None:
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    nodes = [fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2", "UAV_2")]
+    for _ in range(3):
+        for node in nodes:
+            node.send_heartbeat()
+    for node in nodes:
+        node.peers.drain()
+    said = [record.getMessage() for record in caplog.records if "name and keys of its own" in record.getMessage()]
+    assert len(said) == 2 and all(text.startswith("UAV_2 ") for text in said)
+    assert [peer.name for peer in nodes[0].alive_peers()] == ["UAV_2"]
+
+
+def test_old_frames_of_a_member_in_new_envelopes_are_not_taken(keys: Path) -> None:
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    here = fleet.node("UAV_1", hub.join(), clock, credentials=load_credentials(keys, "UAV_1"))
+    there = fleet.node("UAV_2", hub.join(), clock, credentials=load_credentials(keys, "UAV_2"))
+    fleet.meet(here, there)
+    tape: list[tuple[str, bytes]] = []
+    hub.join().subscribe("skyweave/test/frame/**", lambda topic, envelope: tape.append((topic, envelope)))
+    there.observe_and_send(fleet.frame(0, "UAV_2"))
+    here.peers.drain()
+    opener = EnvelopeOpener(load_credentials(keys, "UAV_1").members["UAV_2"].public_key)
+    chunks = [(topic, opener.open(topic, envelope)) for topic, envelope in tape]
+    before = here.peers.all()[0].messages
+    for pause, reason in ((0, "duplicate"), (5_000_000_000, "too_old")):
+        clock.now += pause
+        fleet.meet(here, there)
+        before = here.peers.all()[0].messages
+        for topic, opened in chunks:
+            assert isinstance(opened, OpenedEnvelope)
+            there.publish(topic, opened.message, Priority.FRAMES)
+        here.peers.drain()
+        assert here.peers.all()[0].messages == before
+        assert here.peers.rejection_counts()["UAV_2"][reason] == len(chunks)
 
 
 def test_replays_are_refused_by_reason(keys: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from skyweave.core.errors import ConfigError, FleetError
 
@@ -30,6 +32,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+MAX_LOGGED_FAULTS = 20  # of one server: who causes them must not fill a disk
 STREAMS: web.AppKey[tuple[str, ...]] = web.AppKey("streams", tuple)
 """Paths whose handlers bound by themselves how long they take."""
 
@@ -73,6 +76,27 @@ def is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class _Faults(logging.Filter):
+    """Lets faults of this program into the log, a bounded number of them, and none of those who send nonsense."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        is_of_peer = isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
+        self._logged += not is_of_peer
+        return not is_of_peer and self._logged <= MAX_LOGGED_FAULTS
+
+
+def _fault_logger() -> logging.Logger:
+    logger = logging.Logger("skyweave.http")
+    logger.parent = logging.getLogger()
+    logger.addFilter(_Faults())
+    return logger
 
 
 @dataclass
@@ -179,6 +203,7 @@ async def serve_app(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=_fault_logger(),
         shutdown_timeout=MAX_CLOSING_S,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,

@@ -39,11 +39,12 @@ async def stream_texts(
     await websocket.prepare(request)
     sending = asyncio.create_task(_send_texts(request, websocket, version, write, period))
     try:
-        async for message in websocket:
-            if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
-                break
-            if message.type == WSMsgType.TEXT:
-                control(message.data)
+        with contextlib.suppress(ConnectionError):  # who floods with pings, and leaves
+            async for message in websocket:
+                if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
+                    break
+                if message.type == WSMsgType.TEXT:
+                    control(message.data)
     finally:
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):

@@ -11,6 +11,7 @@
 A platform gets ``authority.pem``, ``members.json``, ``members.sig`` and its own folder.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from skyweave.core.errors import FleetError
 from skyweave.core.json_text import parse_json
+from skyweave.fleet.link.topics import MAX_NAME_LENGTH, validate_name
 
 SIGNATURE_HASH = hashes.SHA256()
 PLATFORM, VIEWER, RELAY = "platform", "viewer", "relay"
@@ -147,8 +149,19 @@ def read_members(folder: Path) -> dict[str, dict[str, object]]:
         raise FleetError(
             f"{folder / 'members.json'} is not signed by {folder / 'authority.pem'}; copy all of them together"
         ) from None
-    members: dict[str, dict[str, object]] = parse_json(content)
+    try:
+        members = parse_json(content)
+    except ValueError as error:
+        raise FleetError(f"{file} is no JSON ({error}); make keys anew with `skyweave fleet keys`") from error
+    if not isinstance(members, dict):
+        raise FleetError(f"{file} names no members; make keys anew with `skyweave fleet keys`")
     return members
+
+
+def _parse_platform_id(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 32:
+        raise ValueError(f"platform_id {number!r}")
+    return number
 
 
 def _parse_role(role: object) -> str:
@@ -190,14 +203,26 @@ def load_certificate(path: Path) -> x509.Certificate:
 
 
 def _parse_members(content: dict[str, dict[str, object]], folder: Path) -> dict[str, Member]:
+    """Return the members by name; names are words of topics, numbers and keys those of one member each."""
     members = {}
     for name, entry in content.items():
         try:
             public_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(str(entry["signing_key"])))
-            members[name] = Member(name, int(str(entry["platform_id"])), public_key, _parse_role(entry["role"]))
+            number, role = _parse_platform_id(entry["platform_id"]), _parse_role(entry["role"])
+            members[validate_name(name, "member")] = Member(name, number, public_key, role)
         except (KeyError, TypeError, ValueError) as error:
             raise FleetError(
-                f"{folder / 'members.json'}: the entry of {name!r} is damaged ({error!r}); make keys anew with "
-                "`skyweave fleet keys`"
+                f"{folder / 'members.json'}: the entry of {name[:MAX_NAME_LENGTH]!r} is damaged ({error!r}); make keys "
+                "anew with `skyweave fleet keys`"
             ) from error
+    _check_unique("number", [member.platform_id for member in members.values()], folder)
+    _check_unique("key", [member.public_key.public_bytes_raw() for member in members.values()], folder)
     return members
+
+
+def _check_unique(what: str, values: Sequence[object], folder: Path) -> None:
+    """Check that no two members share a number or key: one could speak for the other."""
+    if len(set(values)) < len(values):
+        raise FleetError(
+            f"{folder / 'members.json'}: two members have the same {what}; make keys anew with `skyweave fleet keys`"
+        )

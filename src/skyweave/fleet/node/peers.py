@@ -30,6 +30,10 @@ MESSAGES_PER_TURN = 16  # of one peer that are read before others have their tur
 FORGET_AFTER_S = 30.0  # without a message
 RELAYED_FACTOR = 8.0  # times one peer's limits, for all that relays pass on
 EXCLUSION_S = 10.0  # for which a peer is left out after something of it failed where it was used
+WARNINGS = {  # that are logged once a peer, by the reason of a rejection
+    "version": "%s runs software of another version, and is not understood: update the older one",
+    "id_mismatch": "%s speaks under the number of another node, or this one's: give each a name and keys of its own",
+}
 log = logging.getLogger("skyweave.fleet")
 
 
@@ -269,10 +273,8 @@ class Peers:
     def _count_rejection(self, peer: Peer, rejection: Rejection) -> None:
         if not rejection.counted:
             peer.rejections[rejection.reason] += 1
-            if rejection.reason == "version" and peer.rejections["version"] == 1:
-                log.warning(
-                    "%s runs software of another version, and is not understood: update the older one", peer.name
-                )
+            if rejection.reason in WARNINGS and peer.rejections[rejection.reason] == 1:
+                log.warning(WARNINGS[rejection.reason], peer.name)
         self._penalize(peer, rejection.reason)
 
     def _penalize(self, peer: Peer, reason: str) -> None:

@@ -2,15 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from rasterio.warp import transform_geom
 
 from fabricated_labels import write_raster
 from skyweave.backbone import build_backbone, save_checkpoint
 from skyweave.cli.main import main
+from skyweave.core.sensors import get_sensor
+from skyweave.inference import InferenceConfig, open_scene
 
 WEST, NORTH, METRES = 4e5, 5e6, 0.1
 
@@ -75,6 +79,35 @@ def test_an_area_is_what_its_polygons_touch(scene: Path, weights: str, tmp_path:
     assert read(scene)[0].shape == part.shape and read(scene)[1] == pytest.approx(place)
 
 
+def exchange(polygon: dict[str, Any]) -> dict[str, Any]:
+    """Return a polygon with the other coordinate first."""
+    return {**polygon, "coordinates": [[place[::-1] for place in ring] for ring in polygon["coordinates"]]}
+
+
+def test_an_area_is_whole_across_the_antimeridian_and_within_collections(tmp_path: Path) -> None:
+    """Of GeoJSON as it is found: each side a part, one ring over the edge, 0 to 360, and nested collections."""
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 40, 100), np.uint8)
+    scene = write_raster(tmp_path / "scene.tif", pixels)
+    with rasterio.open(scene, "r+") as dataset:  # 179.5 to 180.5 east
+        dataset.crs, dataset.transform = "EPSG:4326", Affine(0.01, 0, 179.5, 0, -0.01, 10)
+
+    def box(west: float, east: float) -> dict[str, Any]:
+        corners = [[west, 9.9], [east, 9.9], [east, 9.8], [west, 9.8], [west, 9.9]]
+        return {"type": "Polygon", "coordinates": [corners]}
+
+    def rows_of(*polygons: dict[str, Any]) -> tuple[int, ...]:
+        nested = {"type": "GeometryCollection", "geometries": [{"type": "GeometryCollection", "geometries": polygons}]}
+        features = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry in (nested, None)]
+        (tmp_path / "area.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        config = InferenceConfig(area=tmp_path / "area.geojson")
+        part = open_scene([scene], [get_sensor("rgb")], 1, config, [{"unit": "uint8", "bands": "sensor"}]).pixels
+        return part.row, part.column, part.rows, part.columns
+
+    over_the_edge = (10, 40, 10, 20)
+    assert rows_of(box(179.9, -179.9)) == rows_of(box(179.9, 180.1)) == over_the_edge
+    assert rows_of(box(179.9, 180), box(-180, -179.9)) == over_the_edge
+
+
 def test_what_cannot_be_a_part_is_said(
     scene: Path, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,9 +123,16 @@ def test_what_cannot_be_a_part_is_said(
     assert "holds no polygon" in refused("--area", str(tmp_path / "area.geojson"))
     ring = [[4e5, 4999990.0], [400010.0, 4999990.0], [400010.0, 5e6], [4e5, 4999990.0]]
     metres = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
-    for wrong in (metres, metres | {"crs": {"properties": {"name": "EPSG:99999"}}}):
+    unknown = {"crs": {"properties": {"name": "EPSG:99999"}}}
+    for wrong, remedy in ((metres, "name their system in its"), (metres | unknown, "export it from your GIS")):
         (tmp_path / "area.geojson").write_text(json.dumps(wrong))
-        assert "give longitude and latitude, or their system" in refused("--area", str(tmp_path / "area.geojson"))
+        assert remedy in refused("--area", str(tmp_path / "area.geojson"))
+    exchanged = exchange(transform_geom("EPSG:32633", "OGC:CRS84", {"type": "Polygon", "coordinates": [ring]}))
+    (tmp_path / "area.geojson").write_text(json.dumps(exchanged))
+    assert "longitude comes first: exchange them" in refused("--area", str(tmp_path / "area.geojson"))
+    (tmp_path / "area.geojson").write_text(json.dumps(exchange(exchanged)))  # the advice
+    assert embed(scene, weights, "--area", str(tmp_path / "area.geojson")) == 0
+    scene.with_name("out.tif").unlink()
     (tmp_path / "area.geojson").write_text("[]")
     assert "is no GeoJSON" in refused("--area", str(tmp_path / "area.geojson"))
     with rasterio.open(scene, "r+") as dataset:

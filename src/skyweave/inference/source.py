@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
-from skyweave.core.json_text import parse_json
 from skyweave.core.observation import Observation
 from skyweave.core.outputs import is_same_file
 from skyweave.core.sensors.sensor import Sensor
@@ -18,11 +17,12 @@ from skyweave.data.raster import open_image
 from skyweave.data.raster_files import is_unreadable, list_dataset_files
 from skyweave.data.raster_image import RasterImage
 from skyweave.data.regridded import RegriddedImage
+from skyweave.inference.area import GEOJSON_CRS, read_area
 from skyweave.inference.config import InferenceConfig
 from skyweave.inference.windows import Window
 
 AffineNumbers = tuple[float, float, float, float, float, float]
-GEOJSON_CRS = "OGC:CRS84"
+EXCHANGED = "{} has latitudes first, and in GeoJSON longitude comes first: exchange them"
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ def open_scene(
     pixels = _part(first, config)
     polygons: tuple[dict[str, Any], ...] = ()
     if config.area is not None:
-        polygons = _read_polygons(config.area, first)
-        pixels = _intersection(pixels, _bounding_window(first, polygons), str(config.area), first)
+        polygons = read_area(config.area, first)
+        pixels = _part_of_area(pixels, polygons, config.area, first)
     return SceneSource(tuple(map(str, scenes)), on_grid, cell, pixels, polygons)
 
 
@@ -283,55 +283,31 @@ def _window_of(image: RasterImage, points: Sequence[tuple[float, float]], name: 
     )
 
 
+def _part_of_area(whole: Window, polygons: Sequence[dict[str, Any]], path: Path, image: RasterImage) -> Window:
+    """Return the pixels about polygons; where there are none, say whether exchanged coordinates have some."""
+    try:
+        return _intersection(whole, _bounding_window(image, polygons), str(path), image)
+    except ConfigError:
+        if _is_exchanged(whole, path, image):
+            raise DataError(EXCHANGED.format(path)) from None
+        raise
+
+
+def _is_exchanged(whole: Window, path: Path, image: RasterImage) -> bool:
+    """Return whether polygons lie on an image once their latitudes are taken as longitudes."""
+    try:
+        _intersection(whole, _bounding_window(image, read_area(path, image, exchanged=True)), str(path), image)
+    except (ConfigError, DataError):
+        return False
+    return True
+
+
 def _bounding_window(image: RasterImage, polygons: Sequence[dict[str, Any]]) -> Window:
     from rasterio.features import bounds
 
     boxes = [bounds(polygon) for polygon in polygons]
     points = [(box[x], box[y]) for box in boxes for x in (0, 2) for y in (1, 3)]
     return _window_of(image, points, "--area")
-
-
-def _read_polygons(path: Path, image: RasterImage) -> tuple[dict[str, Any], ...]:
-    """Return the polygons of a GeoJSON file in the reference system of the image."""
-    if image.geotransform is None:
-        raise ConfigError(f"--area {path}: {image.finest.path} has no place on the Earth; give --window")
-    try:
-        content = parse_json(path.read_bytes())
-        geometries = [geometry for geometry in _geometries(content) if geometry["type"] in ("Polygon", "MultiPolygon")]
-        crs = (content.get("crs") or {}).get("properties", {}).get("name") or GEOJSON_CRS
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no GeoJSON: {error}; give a file of polygons in longitude and latitude") from error
-    if not geometries:
-        raise DataError(f"{path} holds no polygon; give a GeoJSON file of polygons in longitude and latitude")
-    return _in_system(geometries, crs, image.geotransform.crs, path)
-
-
-def _in_system(
-    geometries: list[dict[str, Any]], crs: str, target: str | None, path: Path
-) -> tuple[dict[str, Any], ...]:
-    """Return polygons in another reference system."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform_geom
-
-    try:
-        return tuple(transform_geom(crs, _wkt(target), geometry) for geometry in geometries)
-    except (CPLE_BaseError, RasterioError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path}: its polygons cannot be brought from {crs} to the scene's reference system ({error}); give "
-            "longitude and latitude, or their system in its `crs`"
-        ) from error
-
-
-def _geometries(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the geometries of a GeoJSON object of any kind."""
-    if content["type"] == "FeatureCollection":
-        return [geometry for feature in content["features"] for geometry in _geometries(feature)]
-    if content["type"] == "Feature":
-        return [content["geometry"]] if content["geometry"] else []
-    if content["type"] == "GeometryCollection":
-        return list(content["geometries"])
-    return [content]
 
 
 def _wkt(crs: str | None) -> str | None:

@@ -52,6 +52,8 @@ def test_another_system_becomes_degrees(tmp_path: Path) -> None:
         ({"type": "Point", "coordinates": [1, 2], **system("nonsense")}, "is no GeoJSON .Invalid projection"),
         ({"type": "FeatureCollection", "features": [None]}, "is no GeoJSON"),
         ({"type": "Polygon", "coordinates": []}, "a Polygon without coordinates"),
+        ({"type": "Polygon", "coordinates": [[]]}, "a Polygon without coordinates"),
+        ({"type": "Polygon", "coordinates": [[[11, 48], [12, 49], [11, 48]]]}, "3 points that encloses nothing"),
         ({"type": "Point", "coordinates": [float("nan"), 2]}, "holds nan, 2"),
         ([[[]]], "is no GeoJSON"),
     ],

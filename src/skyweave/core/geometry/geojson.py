@@ -84,7 +84,16 @@ def _shape(
     rings = [to_degrees(np.array([point[:2] for point in ring], np.float64).reshape(-1, 2)) for ring in coordinates]
     if not rings or not all(map(len, rings)):
         raise ValueError(f"a {geometry['type']} without coordinates")
+    if geometry["type"] == "Polygon" and not _encloses(rings[0]):
+        raise ValueError(f"a Polygon of {len(rings[0])} points that encloses nothing")
     return GeoShape(geometry["type"], rings, properties)
+
+
+def _encloses(ring: np.ndarray) -> bool:
+    """Return whether places do not all lie on one line; what is no number is another's matter."""
+    beside = ring - ring[0]
+    farthest = beside[np.argmax((beside**2).sum(1))]
+    return bool((beside[:, 0] * farthest[1] - beside[:, 1] * farthest[0] != 0).any())
 
 
 def _transform_of(content: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:

@@ -131,7 +131,7 @@ def test_what_cannot_be_a_part_is_said(
     (tmp_path / "area.geojson").write_text(json.dumps(exchanged))
     assert "longitude comes first: exchange them" in refused("--area", str(tmp_path / "area.geojson"))
     (tmp_path / "area.geojson").write_text(json.dumps(exchange(exchanged)))  # the advice
-    assert embed(scene, weights, "--area", str(tmp_path / "area.geojson")) == 0
+    assert embed(scene, weights, "--tile", "128", "--area", str(tmp_path / "area.geojson")) == 0
     scene.with_name("out.tif").unlink()
     (tmp_path / "area.geojson").write_text("[]")
     assert "is no GeoJSON" in refused("--area", str(tmp_path / "area.geojson"))

@@ -375,7 +375,8 @@ def send_mutations(targets: Targets, messages: int, seed: int, seconds: float) -
             time.sleep(0.001)  # others have their turn
             if time.monotonic() - started > seconds:
                 break
-    targets.to_replay.put(write_part(targets.folder / "hostile.mcap", part))
+    if part:
+        targets.to_replay.put(write_part(targets.folder / "hostile.mcap", part))
     return sent, time.monotonic() - started
 
 

@@ -28,7 +28,7 @@ class Server:
         self.requests: list[str | None] = []
         self.codes: list[int] = []
         self.ranges = True
-        self.names_sha256 = False
+        self.names_sha256, self.redirects = True, False
         self.wrong_place = False
         server = self
 
@@ -49,10 +49,11 @@ class Server:
         if self.codes and (code := self.codes.pop(0)) != 200:
             request.send_error(code)
             return
-        if self.names_sha256 and "moved" not in request.path:
+        sha256 = f'"{hashlib.sha256(self.body).hexdigest()}"'
+        if self.redirects and "moved" not in request.path:
             request.send_response(302)
             request.send_header("Location", "/moved")
-            request.send_header("X-Linked-ETag", f'"{hashlib.sha256(self.body).hexdigest()}"')
+            request.send_header("X-Linked-ETag", sha256)
             request.end_headers()
             return
         start = 0
@@ -65,6 +66,8 @@ class Server:
         if start:
             place = start + 7 if self.wrong_place else start
             request.send_header("Content-Range", f"bytes {place}-{len(self.body) - 1}/{len(self.body)}")
+        if self.names_sha256 and not self.redirects:
+            request.send_header("X-Linked-ETag", sha256)
         request.send_header("ETag", self.etag)
         request.send_header("Content-Length", str(len(self.body) - start))
         request.end_headers()
@@ -108,6 +111,14 @@ def test_a_task_is_fetched_and_loads(server: Server, tmp_path: Path) -> None:
     assert [path.name for path in place.parent.iterdir()] == [NAME]  # neither archive nor state is left
     download(NAME, tmp_path, url=server.url)
     assert len(server.requests) == 1  # it was there already
+
+
+def test_what_nobody_names_a_checksum_of_is_not_fetched(server: Server, tmp_path: Path) -> None:
+    server.names_sha256 = False
+    with pytest.raises(ValueError, match=r"names no SHA-256.*--sha256"):
+        download(NAME, tmp_path, url=server.url)
+    assert files_in(tmp_path) == set()
+    assert download(NAME, tmp_path, url=server.url, sha256=hashlib.sha256(server.body).hexdigest()).is_dir()
 
 
 def test_a_folder_that_is_not_whole_is_replaced(server: Server, tmp_path: Path) -> None:
@@ -195,7 +206,7 @@ def test_no_server(tmp_path: Path) -> None:
 
 
 def test_the_servers_checksum_is_checked(server: Server, tmp_path: Path) -> None:
-    server.names_sha256 = True
+    server.redirects = True
     download(NAME, tmp_path / "good", url=server.url, pause=0)
     assert len(server.requests) == 2
     server.breaks = [1000]

@@ -47,8 +47,9 @@ def load_published(source: str | Path, options: EncoderOptions | None = None) ->
     """Load an encoder that others published, in evaluation mode.
 
     Args:
-        source: a local file (``.pth``, ``.pt``, ``.ckpt``, ``.safetensors``), ``hub:OWNER/REPOSITORY/FILE``, a name in
-            `hub_files` (the hub needs huggingface_hub), or a name in `ENCODERS` whose family needs no file.
+        source: a local file (``.pth``, ``.pt``, ``.ckpt``, ``.safetensors``), ``hub:OWNER/REPOSITORY/FILE`` (with
+            ``@COMMIT`` always the same file), a name in `hub_files` (the hub needs huggingface_hub), or a name in
+            `ENCODERS` whose family needs no file.
         options: what tensors do not say.
 
     Raises:
@@ -121,7 +122,7 @@ def _fetch(source: str) -> Path:
         return path
     parts = source.removeprefix(HUB_PREFIX).split("/", 2)
     if len(parts) < 3:
-        raise WeightsError(f"{source}: write hub:OWNER/REPOSITORY/FILE")
+        raise WeightsError(f"{source}: write hub:OWNER/REPOSITORY/FILE, or hub:OWNER/REPOSITORY/FILE@COMMIT")
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError as error:
@@ -129,4 +130,5 @@ def _fetch(source: str) -> Path:
             f"{source}: this needs huggingface_hub, which is not installed; run: pip install huggingface_hub, or fetch "
             "the file yourself and give its path"
         ) from error
-    return Path(hf_hub_download(f"{parts[0]}/{parts[1]}", parts[2]))
+    file, _, revision = parts[2].partition("@")
+    return Path(hf_hub_download(f"{parts[0]}/{parts[1]}", file, revision=revision or None))

@@ -45,8 +45,9 @@ def download(
     """Fetch a task into ``folder/COLLECTION/NAME``, unless it is there already; a folder that is not whole is replaced.
 
     What was fetched before a break stays in ``.NAME.zip.part`` beside it and is gone on with the next time, if the
-    server still has the same file. The archive's SHA-256 is checked where the server names it (Hugging Face does) or
-    the caller does; every file in it has a checksum of its own. Only after all samples of the partitions are there does
+    server still has the same file. The archive's SHA-256 is checked: that of the caller, or else the one that the
+    server names (Hugging Face does); where neither does, nothing is fetched. Every file in it has a checksum of its
+    own. Only after all samples of the partitions are there does
     the folder get its name.
 
     Args:
@@ -64,8 +65,8 @@ def download(
     Raises:
         UnknownNameError: (a ``KeyError``) no such task.
         OSError: nothing can be reached, it broke off too often, or the disk is full; what was fetched is kept.
-        ValueError: an archive that is damaged, of another checksum or of another task (it is removed), or an address
-            that is neither http nor https nor a file.
+        ValueError: an archive that is damaged, of another checksum or of another task (it is removed); an address that
+            is neither http nor https nor a file; or one of which nobody names the checksum.
         ModuleNotFoundError: h5py, the extra ``geobench``, is not installed.
     """
     import h5py  # noqa: F401  # missed now, not after gigabytes
@@ -83,8 +84,7 @@ def download(
         _unpack(archive, place, task, report, remove=False)
         return place
     archive = place.parent / f".{task.name}.zip.part"
-    named = _fetch(source, archive, report, pause)
-    _check_sum(archive, sha256 or named, report, remove=True)
+    _check_sum(archive, _fetch(source, archive, report, pause, sha256), report, remove=True)
     _unpack(archive, place, task, report, remove=True)
     _state(archive).unlink(missing_ok=True)
     if keep:
@@ -109,15 +109,15 @@ def _is_whole(place: Path, task: GeobenchTask) -> bool:
     return True
 
 
-def _fetch(url: str, path: Path, report: Progress, pause: float) -> str | None:
-    """The file at ``url`` in ``path``, whole; returns the SHA-256 that the server names, if it does."""
+def _fetch(url: str, path: Path, report: Progress, pause: float, sha256: str | None) -> str:
+    """The file at ``url`` in ``path``, whole; returns the SHA-256 that it should have."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DataError(f"{url}: only http and https are fetched")
     failures = 0
     while True:
         before = _size(path)
         try:
-            return _fetch_once(url, path, report)
+            return _fetch_once(url, path, report, sha256)
         except _BrokenOff as error:
             now = _size(path)
             failures = 0 if now > before else failures + 1
@@ -135,7 +135,7 @@ class _BrokenOff(Exception):
     """The network or the server failed, not the disk: worth another try."""
 
 
-def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
+def _fetch_once(url: str, path: Path, report: Progress, sha256: str | None) -> str:
     """One request for what is missing. What came before a break is kept."""
     known = _known(path, url)
     have = _size(path) if known else 0
@@ -149,7 +149,7 @@ def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and have == known.get("total"):
-            return known.get("sha256")  # it was whole already
+            return _expected(url, sha256, known.get("sha256"))  # it was whole already
         if error.code == 416:
             path.unlink(missing_ok=True)  # more than the server has: begin anew
         elif error.code not in TRANSIENT_STATUSES:
@@ -162,7 +162,7 @@ def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
         if start not in (0, have):
             raise _BrokenOff(f"the server sends from byte {start}, not from {have}")
         have = start
-        sha256 = redirects.sha256 or _sha256_in(response.headers)
+        sha256 = _expected(url, sha256, redirects.sha256 or _sha256_in(response.headers))
         state = {"url": url, "etag": response.headers.get("ETag"), "total": total, "sha256": sha256}
         with write_aside(_state(path)) as aside:
             aside.write_text(json.dumps(state))
@@ -170,6 +170,16 @@ def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
     if total is not None and have != total:
         raise _BrokenOff(f"it breaks off after {have} of {total} bytes")
     return sha256
+
+
+def _expected(url: str, given: str | None, named: str | None) -> str:
+    """Return the SHA-256 that a file should have: the one of the user, or else of the server."""
+    if given is None and named is None:
+        raise DataError(
+            f"{url}: the server names no SHA-256, so nobody could tell whether it is the right file; give --sha256, or "
+            "fetch it yourself and give its path to --url"
+        )
+    return given or named or ""
 
 
 def _append(response: http.client.HTTPResponse, path: Path, have: int, total: int | None, report: Progress) -> int:
@@ -245,7 +255,7 @@ def _sha256_in(headers: Any) -> str | None:
 
 
 def _check_sum(archive: Path, expected: str | None, report: Progress, remove: bool) -> None:
-    if expected is None:
+    if expected is None:  # of a file that is on this machine already
         return
     digest, done, total = hashlib.sha256(), 0, archive.stat().st_size
     with archive.open("rb") as stream:

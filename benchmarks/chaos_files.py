@@ -154,8 +154,8 @@ class Files:
         self.folder, self.generator = folder, generator
         kinds = (CompressionType.NONE, CompressionType.ZSTD, CompressionType.LZ4)
         self.recordings = [fleet_recording(folder / "good.mcap", kind) for kind in kinds]
-        self.ros2, self.ros1 = ros_bag.Messages(), ros_bag.Messages(ros1=True)
-        bag = ros_bag.write(folder / "bag", self.ros2.flight(), self.ros2.store, StoragePlugin.MCAP)
+        self.ros2, self.ros1 = ros_bag.RosMessages(), ros_bag.RosMessages(ros1=True)
+        bag = ros_bag.write_bag(folder / "bag", ros_bag.flight_of(self.ros2), self.ros2.store, StoragePlugin.MCAP)
         self.ros_mcap = next(bag.glob("*.mcap")).read_bytes()
         self.number = 0
 
@@ -178,7 +178,7 @@ class Files:
     def bag_of_ros_2(self) -> None:
         """A bag of ROS 2 (SQLite or MCAP) with changed messages, to the importer."""
         storage = self.generator.choice((StoragePlugin.SQLITE3, StoragePlugin.MCAP))
-        path = ros_bag.write(
+        path = ros_bag.write_bag(
             self._new_path(""), self._messages(self.ros2), Changed(self.ros2.store, self.generator), storage
         )
         if storage is StoragePlugin.SQLITE3 and self.generator.random() < 0.5:
@@ -188,7 +188,7 @@ class Files:
     def bag_of_ros_1(self) -> None:
         """A bag of ROS 1 with changed messages or changed numbers anywhere, to the importer."""
         store = Changed(self.ros1.store, self.generator)
-        path = ros_bag.write(self._new_path(".bag"), self._messages(self.ros1), store)
+        path = ros_bag.write_bag(self._new_path(".bag"), self._messages(self.ros1), store)
         if self.generator.random() < 0.5:
             path.write_bytes(with_changed_numbers(path.read_bytes(), self.generator, begin=13))
         read_telemetry(path)
@@ -198,7 +198,7 @@ class Files:
         return self.folder / f"flight{self.number}{suffix}"
 
     def _messages(self, messages: Any) -> Iterator[tuple[str, int, Any]]:
-        for topic, logged, message in messages.flight():
+        for topic, logged, message in ros_bag.flight_of(messages):
             odd = self.generator.random() < 0.01
             yield topic, self.generator.choice((0, 2**31, 2**61)) if odd else logged, message
 

@@ -179,3 +179,12 @@ def test_damaged_frames_of_opv2v_and_options_that_it_says_itself_are_refused(
     assert "000068.yaml is no frame of OPV2V: extent of vehicle 302" in capsys.readouterr().err
     assert main(["import", str(source), "-o", str(tmp_path / "recording"), "--pitch", "4"]) == 2
     assert "take --pitch away" in capsys.readouterr().err
+
+
+def test_a_matrix_of_another_image_size_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = [[335.0, 0.0, 400.0], [0.0, 335.0, 300.0], [0.0, 0.0, 1.0]]  # of 800 x 600
+    camera = {"cords": CORDS, "extrinsic": np.eye(4).tolist(), "intrinsic": full}
+    source = write_opv2v(tmp_path / "opv2v", camera0=camera)
+    assert main(["import", str(source), "-o", str(tmp_path / "recording")]) == 2
+    assert "outside its image of 64 x 48: its matrix is of another size" in capsys.readouterr().err
+    assert not (tmp_path / "recording").exists()

@@ -6,6 +6,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.camera_checks import check_camera
 from skyweave.core.images.decoding import decode_upright, open_image
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
@@ -64,9 +65,11 @@ def camera_from_matrix(matrix: object, path: Path, where: str) -> PinholeCamera:
         where: the matrix stands, for messages.
 
     Raises:
-        DataError: it is no camera.
+        DataError: it is no camera, or that of images of another size.
     """
     try:
-        return PinholeCamera(np.array(matrix, np.float64).reshape(3, 3), *image_size(path))
+        camera = PinholeCamera(np.array(matrix, np.float64).reshape(3, 3), *image_size(path))
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: {error}") from None
+    check_camera(camera, where)
+    return camera

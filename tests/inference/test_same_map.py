@@ -23,6 +23,7 @@ from skyweave.search.labelling.scene_image import render_scene
 from skyweave.search.places import GridPlaces
 from skyweave.viewing.raster import render_raster
 
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -93,13 +93,14 @@ def simulate(folder: Path, size: Sequence[int], seed: int) -> None:
 def scores_of(args: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     """Metrics of one seed by row."""
     run = args.output / f"union_{seed}"
-    file, weights = run / "scores.json", run / WEIGHTS_FILE
+    file, weights, trained = run / "scores.json", run / WEIGHTS_FILE, run / "trained"
     rows: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
-    if not weights.exists():
+    if not trained.exists():  # weights are there from the first checkpoint on
         changes = [f"optimiser.steps={args.steps}", f"optimiser.warmup={min(50, args.steps // 4)}", f"seed={seed}"]
         changes += args.set
         resume = (run / "last.ckpt").exists()
         train(MODEL, args.output / "recordings", run, changes, resume=resume, progress=False)
+        trained.touch()
     scenes, models = load_scenes([args.output / "recordings" / "test"], None), {}
     models["after"], models["before"] = load_perception(weights), load_perception(START)
     for row, (who, dataset) in datasets(scenes, models).items():

@@ -43,7 +43,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "images", nargs="+", type=Path, metavar="VIDEO", help="video, folder of images, or list of frames"
     )
     parser.add_argument(
-        "--telemetry", nargs="+", type=Path, required=True, metavar="LOG", help="one log for each video"
+        "--telemetry",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="LOG",
+        help="one log for each video, or the calibration of a fixed camera",
     )
     parser.add_argument(
         "--detector",
@@ -106,6 +111,13 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     lens.add_argument("--fov", type=float, metavar="DEGREES", help="horizontal field of view")
     lens.add_argument("--camera", type=Path, metavar="CAMERA.yaml", help="rows, columns, intrinsics, distortion")
     group.add_argument("--start", metavar="TIME", help="UTC time of the first image, such as 2026-11-30T14:02:00.5")
+    group.add_argument(
+        "--origin",
+        type=float,
+        nargs=3,
+        metavar=("LATITUDE", "LONGITUDE", "HEIGHT"),
+        help="where the local frame of a log without a fix, or of a calibration, begins",
+    )
     group.add_argument("--dem", type=Path, metavar="DEM.tif", help="heights of the ground (default: level ground)")
 
 
@@ -185,6 +197,7 @@ def _request(args: argparse.Namespace) -> "LocateRequest":
     return LocateRequest(
         args.images, args.telemetry, args.detector, detector, args.boxes_format, args.rate, completion, args.dem,
         stated, config, args.formats, args.count_lines, args.resume, args.telemetry_format,
+        None if args.origin is None else tuple(args.origin),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ from skyweave.telemetry.flight_place import check_one_place, check_place_of_imag
 from skyweave.telemetry.formats.photographs import photograph_samples, read_photographs
 from skyweave.telemetry.log_completion import ANGLE_RULE, LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S
-from skyweave.telemetry.reading import read_telemetry
+from skyweave.telemetry.reading import ReadOptions, read_telemetry
 
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
 PHOTOGRAPHS = "photographs"  # format of a log
@@ -64,6 +64,8 @@ class LocateRequest:
         count_shapes: GeoJSON of lines and areas over which tracks are counted.
         resume: take boxes that an earlier run has written.
         telemetry_format: of the logs; None: what each looks like.
+        origin: latitude, longitude (degrees) and height above the ellipsoid (metres) at which a local frame begins,
+            for logs and calibrations that know no fix.
     """
 
     images: Sequence[Path]
@@ -80,6 +82,7 @@ class LocateRequest:
     count_shapes: Path | None = None
     resume: bool = False
     telemetry_format: str | None = None
+    origin: tuple[float, float, float] | None = None
 
     def is_own_log(self, number: int) -> bool:
         """Return whether images are photographs that are their own log.
@@ -98,7 +101,8 @@ class LocateRequest:
         """
         path = self.images[number]
         if not self.is_own_log(number):
-            log = read_telemetry(self.telemetry[number], self.telemetry_format)
+            options = ReadOptions(origin=self.origin, images=path.stem)
+            log = read_telemetry(self.telemetry[number], self.telemetry_format, options)
             return open_sequence(path, self.rate), log
         photographs, notes = read_photographs(path)
         times = {photograph.metadata.path: photograph.time for photograph in photographs}

@@ -26,11 +26,13 @@ class ReadOptions:
         platform: name, topic or system number of the platform; empty: the only one.
         origin: latitude, longitude (degrees) and height above the ellipsoid (metres) at which a local frame begins,
             for logs that know no fix.
+        images: name of the images, without suffix, after which calibrations name their camera; empty: not known.
     """
 
     camera: str = ""
     platform: str = ""
     origin: tuple[float, float, float] | None = None
+    images: str = ""
 
 
 class TelemetryReader(Protocol):
@@ -74,6 +76,7 @@ READERS: Registry[type[TelemetryReader]] = Registry(
         "mavlink": "skyweave.telemetry.formats.mavlink:MavlinkReader",
         "px4-ulog": "skyweave.telemetry.formats.ulog:UlogReader",
         "ros-bag": "skyweave.telemetry.formats.ros_bag:RosBagReader",
+        "fixed-cameras": "skyweave.telemetry.formats.fixed_cameras:FixedCameraReader",
         "csv": "skyweave.telemetry.formats.csv_columns:CsvReader",
         "photographs": "skyweave.telemetry.formats.photographs:PhotographReader",
         "dji-srt-latitude-first": "skyweave.telemetry.formats.subtitles:LatitudeFirstReader",

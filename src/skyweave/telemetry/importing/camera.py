@@ -95,7 +95,7 @@ def _open(config: CameraImportConfig) -> tuple[TimedImages, PosesOverTime, bool]
     images: TimedImages = FolderImages(path, config.rate) if path.is_dir() else VideoImages(path)
     if config.stands:
         return images, _standing_poses(config, images), True
-    options = ReadOptions(config.channel, config.system, config.origin)
+    options = ReadOptions(config.channel, config.system, config.origin, path.stem)
     log = read_telemetry(config.telemetry or path, config.telemetry_format, options)
     check_place_of_images(log, path)
     return images, _on_image_clock(log, config, images), log.clock == "video"

@@ -19,7 +19,7 @@ MARKS = (b'"R_world_to_cam"', b"<camera ")
 
 
 class FixedCameraReader:
-    """The calibration of one or several cameras in a local world: x to the east, y to the north, z up from the ground."""
+    """The calibration of cameras in a local world: x to the east, y to the north, z up from the ground."""
 
     description = "calibrations of fixed cameras (JSON or Qualisys XML)"
 
@@ -46,8 +46,8 @@ class FixedCameraReader:
         """
         if options.origin is None:
             raise ConfigError(
-                f"{path} has places in a world of its own; say where its zero lies, on the ground, x to the east and y to "
-                "the north, with --origin LATITUDE LONGITUDE HEIGHT"
+                f"{path} has places in a world of its own; say where its zero lies, on the ground, x to the east and y "
+                "to the north, with --origin LATITUDE LONGITUDE HEIGHT"
             )
         geometry = _choose_camera(load_calibration(path), path, options)
         return _standing_samples(geometry, path.name, LocalFrame(*options.origin))
@@ -60,8 +60,8 @@ def _choose_camera(cameras: dict[str, CameraGeometry], path: Path, options: Read
     if len(cameras) == 1 and not options.camera:
         return next(iter(cameras.values()))
     raise DataError(
-        f"{path} has no camera {name!r}, it has {', '.join(sorted(cameras))}: name each video after its camera, such as "
-        f"{sorted(cameras)[0]}.mp4"
+        f"{path} has no camera {name!r}, it has {', '.join(sorted(cameras))}: name each video after its camera, such "
+        f"as {sorted(cameras)[0]}.mp4"
     )
 
 

@@ -148,8 +148,8 @@ def _read_messages(path: Path, namespace: str, into: BagContent) -> None:
                 HANDLERS[connection.msgtype](into, connection.topic, connection.msgtype, time, message)
     except (AnyReaderError, OSError) as error:
         raise DataError(
-            f"{path.name} is no bag, or damaged: {error}; copy it once more, or mend it with `rosbag reindex`, `ros2 "
-            "bag reindex` or `mcap recover`"
+            f"{path.name} is no bag, or damaged: {error}; copy it once more, or reindex it with the tools of "
+            "the recorder that wrote it"
         ) from None
     except Exception as error:  # rosbags raises what its parsers stumble over: struct, index, key and SQLite's errors
         if isinstance(error, DataError):

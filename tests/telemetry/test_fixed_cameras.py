@@ -10,7 +10,7 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.geodesy import LocalFrame
-from skyweave.telemetry import read_telemetry
+from skyweave.telemetry import interpolate_poses, pose_rates, read_telemetry
 from skyweave.telemetry.map_poses import project_poses
 from skyweave.telemetry.reading import ReadOptions
 
@@ -64,3 +64,11 @@ def test_what_a_calibration_does_not_say_is_asked_for(tmp_path: Path) -> None:
         read_telemetry(path, options=ReadOptions(images="west"))
     with pytest.raises(DataError, match="no camera 'north', it has south, west"):
         read_telemetry(path, options=ReadOptions(origin=ORIGIN, images="north"))
+
+
+def test_what_stands_is_as_sure_between_two_poses_as_at_them(tmp_path: Path) -> None:
+    path, _ = calibration(tmp_path)
+    poses = read_telemetry(path, options=ReadOptions(origin=ORIGIN, images="west"))
+    later = interpolate_poses(poses, np.array([0, 1_400_000_000, 3_600_000_000_000]))
+    assert later.covariance == pytest.approx(np.broadcast_to(poses.covariance[0], (3, 6, 6)), rel=1e-9)
+    assert pose_rates(poses, later.times) == (pytest.approx(0), pytest.approx(0))

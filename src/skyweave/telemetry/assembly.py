@@ -67,6 +67,7 @@ def assemble_poses(samples: LogSamples) -> PosesOverTime:
         field_of_view=_fields_of_view(samples),
         camera=samples.camera,
         platform=samples.platform,
+        is_fixed=samples.is_fixed,
         notes=(*samples.notes, *notes, *ahead),
     )
     if samples.interleaved:

@@ -5,6 +5,7 @@ acceleration a: the error of linear interpolation. That is what the covariance g
 second is trusted less between its fixes than at them.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,7 +71,7 @@ def interpolate_poses(poses: PosesOverTime, times: np.ndarray, max_gap: float = 
     Args:
         poses: on the same clock.
         times: (k,) int64 nanoseconds, growing.
-        max_gap: seconds between samples over which nothing is known.
+        max_gap: seconds between samples over which nothing is known, unless the camera is fixed.
 
     Returns:
         k poses; NaN where the log has no sample near enough.
@@ -78,7 +79,8 @@ def interpolate_poses(poses: PosesOverTime, times: np.ndarray, max_gap: float = 
     times = np.asarray(times, np.int64)
 
     def neighbours(valid: np.ndarray) -> _Neighbours:
-        return _neighbours(poses.times, valid, times, max_gap)
+        nearest = _neighbours(poses.times, valid, times, math.inf if poses.is_fixed else max_gap)
+        return replace(nearest, deviation=np.zeros(len(times))) if poses.is_fixed else nearest
 
     place = neighbours(_rows_known(poses.places))
     camera, body = neighbours(_rows_known(poses.enu_from_camera)), neighbours(_rows_known(poses.enu_from_body))

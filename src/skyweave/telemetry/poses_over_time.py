@@ -87,6 +87,7 @@ class PosesOverTime:
         field_of_view: (n, 2) horizontal and vertical in radians; NaN where unknown.
         camera: intrinsics, where the log has a calibration.
         platform: name of the platform; empty if unknown.
+        is_fixed: whether the camera stands still, so that between two poses nothing moves, however far apart they are.
         missing: what the log does not say, in words, by topic.
         notes: what was assumed and what should be looked at.
 
@@ -107,6 +108,7 @@ class PosesOverTime:
     field_of_view: np.ndarray = field(default_factory=lambda: np.full((1, 2), np.nan))
     camera: PinholeCamera | None = None
     platform: str = ""
+    is_fixed: bool = False
     missing: Mapping[MissingTopic, str] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
 

@@ -53,7 +53,7 @@ class LogSamples:
         enu_from_body: (n, 4) likewise.
         covariance: (n, 6, 6) where the log has it; NaN where it does not.
         interleaved: whether rows come from several streams, so that each says a part and its neighbours the rest.
-        epoch, time_std, camera, platform: as of `PosesOverTime`.
+        epoch, time_std, camera, platform, is_fixed: as of `PosesOverTime`.
         missing: what the log does not say, in its reader's words.
         notes: what was assumed.
     """
@@ -72,6 +72,7 @@ class LogSamples:
     time_std: float = 0.0
     camera: PinholeCamera | None = None
     platform: str = ""
+    is_fixed: bool = False
     missing: Mapping[MissingTopic, str] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
 

@@ -13,8 +13,9 @@ from skyweave.telemetry.poses_over_time import NS_PER_S
 from skyweave.telemetry.reading import ReadOptions
 from skyweave.telemetry.samples import LogSamples
 
-LASTS_S, STEP_S = 86_400, 4  # of a log without an end; steps must be shorter than the gaps over which poses are known
+LASTS_S = 1_000_000  # of a log without an end
 POSITION_STD_M, ROTATION_STD = 0.02, np.radians(0.1)  # of a calibration with a target or a total station
+LEVEL_NOTE = "the ground about a fixed camera is taken as level as about a drone; of a floor, give --elevation-std 0.02"
 MARKS = (b'"R_world_to_cam"', b"<camera ")
 
 
@@ -66,8 +67,8 @@ def _choose_camera(cameras: dict[str, CameraGeometry], path: Path, options: Read
 
 
 def _standing_samples(geometry: CameraGeometry, source: str, frame: LocalFrame) -> LogSamples:
-    """Samples every few seconds, all alike."""
-    times = np.arange(0, LASTS_S + STEP_S, STEP_S, dtype=np.int64) * NS_PER_S
+    """Two samples alike, between which nothing moves."""
+    times = np.array([0, LASTS_S], np.int64) * NS_PER_S
     pose = geometry.world_from_camera
     latitude, longitude, height = frame.to_geographic(pose[None, :3, 3])[0]
     stds = np.repeat([POSITION_STD_M, ROTATION_STD], 3)
@@ -86,5 +87,7 @@ def _standing_samples(geometry: CameraGeometry, source: str, frame: LocalFrame) 
         covariance=repeated(np.diag(stds**2)),
         camera=geometry.camera,
         platform=geometry.name,
+        is_fixed=True,
         missing={"utc": "a calibration says nothing of the time"},
+        notes=(LEVEL_NOTE,),
     )

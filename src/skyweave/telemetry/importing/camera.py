@@ -129,6 +129,7 @@ def _standing_poses(config: CameraImportConfig, images: TimedImages) -> PosesOve
         covariance=np.tile(np.diag(STANDING_STD**2), (n, 1, 1)),
         epoch=start,
         platform=config.platform,
+        is_fixed=True,
     )
 
 

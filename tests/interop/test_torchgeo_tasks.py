@@ -75,7 +75,7 @@ def test_features_are_ours(backbone: Backbone) -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_classification_trains(backbone: Backbone, frozen: bool) -> None:
     task = ClassificationTask(
-        model="skyweave_tiny_rgbn", weights=True, in_channels=4, num_classes=3, lr=1e-3, freeze_backbone=frozen
+        model="skyweave_tiny_rgbn", weights=True, in_channels=4, num_classes=3, lr=1e-4, freeze_backbone=frozen
     )
     before = task.model.features.encoder.encoder.blocks[0].attn.qkv.weight.detach().clone()
     head = task.model.head.weight.detach().clone()

@@ -89,6 +89,7 @@ class Browser:
             elif content["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(str(content["params"]["exceptionDetails"]))
             elif content["method"] == "Log.entryAdded" and content["params"]["entry"]["level"] == "error":
-                self.complaints.append(content["params"]["entry"]["text"])
+                entry = content["params"]["entry"]
+                self.complaints.append(f"{entry['text']} {entry.get('url', '')}".rstrip())
             elif content["method"] == "Runtime.consoleAPICalled" and content["params"]["type"] == "error":
                 self.complaints.append(str(content["params"]["args"]))

@@ -1,7 +1,7 @@
 """Attention as ONNX's own operators, which runtimes compute in one step each.
 
-Taken apart into products, transpositions and rolls, as PyTorch traces it, it takes a tenth longer in float32 and a
-fifth in int8 (ONNX Runtime, two cores).
+Taken apart into products, transpositions and rolls, as PyTorch traces it, it takes longer, in int8 above all: there the
+copies weigh most beside the products.
 """
 
 from collections.abc import Iterator

@@ -84,8 +84,8 @@ class LocateRequest:
     telemetry_format: str | None = None
     origin: tuple[float, float, float] | None = None
 
-    def is_own_log(self, number: int) -> bool:
-        """Return whether images are photographs that are their own log.
+    def uses_image_metadata(self, number: int) -> bool:
+        """Return whether the telemetry of a camera is the EXIF and XMP of its photographs.
 
         Args:
             number: of the camera.
@@ -100,7 +100,7 @@ class LocateRequest:
             number: of the camera.
         """
         path = self.images[number]
-        if not self.is_own_log(number):
+        if not self.uses_image_metadata(number):
             options = ReadOptions(origin=self.origin, images=path.stem)
             log = read_telemetry(self.telemetry[number], self.telemetry_format, options)
             return open_sequence(path, self.rate), log
@@ -256,7 +256,7 @@ def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest, sequenc
             first.append(parse_utc(request.completion.start) - epoch)
         else:
             first.append(int(log.times[0]))
-            if not request.is_own_log(number):
+            if not request.uses_image_metadata(number):
                 notes.append(_begin_together(log, sequences[number]))
     return _Clock(first, starts, has_utc, notes)
 

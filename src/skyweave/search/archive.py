@@ -1,5 +1,6 @@
 """Vectors of many patches as int8, with their places: what is searched."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,18 +102,22 @@ def build_archive(
         progress: called with (files read, files to read; each counts twice).
 
     Returns:
-        The archive, and what makes comparisons between its files doubtful.
+        The archive, and what makes the files, or comparisons between them, doubtful.
 
     Raises:
         DataError: the files are of different encoders, or hold no patch.
     """
     doubts = _check_spaces(readers)
+    fills: dict[str, Counter[float]] = {}
     report = progress or (lambda done, total: None)
     statistics = _ChannelStatistics(readers[0].space.channels)
     for done, reader in enumerate(readers):
         report(done, 2 * len(readers))
+        fills[str(reader.path)] = Counter()
         for block in reader.blocks():
             statistics.add(block.vectors)
+            fills[str(reader.path)].update(block.fills)
+    doubts += [_describe_fills(path, counts) for path, counts in fills.items() if counts]
     if not statistics.count:
         raise DataError(f"no patch has features in {', '.join(str(reader.path) for reader in readers)}")
     mean, scales = statistics.mean(), statistics.scales()
@@ -167,6 +172,11 @@ def _check_spaces(readers: Sequence[PatchReader]) -> list[str]:
     """Refuse files whose vectors cannot be compared; return what is doubtful about the others."""
     first = readers[0]
     doubts: dict[str, None] = {}
+    if len(readers) == 1 and first.space.fingerprint is None:
+        doubts[
+            f"{first.path} does not say which encoder made it: its {first.space.channels} bands are taken for the "
+            "channels of embeddings"
+        ] = None
     for reader in readers[1:]:
         if conflict := reader.space.conflict(first.space):
             raise DataError(
@@ -174,3 +184,11 @@ def _check_spaces(readers: Sequence[PatchReader]) -> list[str]:
             )
         doubts |= dict.fromkeys(reader.space.doubts(first.space))
     return list(doubts)
+
+
+def _describe_fills(path: str, counts: Mapping[float, int]) -> str:
+    numbers = ", ".join(f"{number:g}" for number in sorted(counts, key=lambda number: -counts[number])[:3])
+    return (
+        f"{path}: {sum(counts.values())} patches hold one number in every channel ({numbers}), and the file does not "
+        "declare it as nodata: they count as patches without features"
+    )

@@ -224,8 +224,16 @@ def _warn(notes: "list[str]") -> None:
 
 
 def _print_hits(args: argparse.Namespace, hits: "list[Hit]", searched: int, summary: str) -> None:
+    from skyweave.search.places import centres_of
+
     rows = [
-        {"rank": hit.rank, "score": hit.score, "file": hit.path, **hit.names, "centre": hit.outline.mean(0).tolist()}
+        {
+            "rank": hit.rank,
+            "score": hit.score,
+            "file": hit.path,
+            **hit.names,
+            "centre": centres_of(hit.outline[None])[0].tolist(),
+        }
         for hit in hits
     ]
     if args.json:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.geodesy import central_lon_lat, unwrap_longitudes
 from skyweave.core.geometry.geojson import GeoShape, read_shapes
 from skyweave.search.archive import PatchArchive
 from skyweave.search.places import Ring
@@ -38,13 +39,13 @@ def point_example(archive: PatchArchive, longitude: float, latitude: float) -> E
     Raises:
         DataError: no patch lies there.
     """
-    for part in archive.parts:
-        number = part.places.at(longitude, latitude)
-        if number is not None:
-            return _of_archive(archive, np.array([part.start + number]))
-    raise DataError(
-        f"no patch of the archive lies at {longitude:g} {latitude:g} (longitude, latitude); {describe_extent(archive)}"
-    )
+    number = _number_at(archive, longitude, latitude)
+    if number is not None:
+        return _of_archive(archive, np.array([number]))
+    message = f"no patch of the archive lies at {longitude:g} {latitude:g} (longitude, latitude); "
+    if _number_at(archive, latitude, longitude) is not None:
+        message += "one does where they are exchanged: give the longitude first; "
+    raise DataError(message + describe_extent(archive))
 
 
 def area_examples(archive: PatchArchive, path: str | Path) -> ExampleSet:
@@ -118,8 +119,20 @@ def describe_extent(archive: PatchArchive) -> str:
     """
     numbers = np.unique(np.linspace(0, len(archive.levels) - 1, 4096).astype(np.int64))
     corners = archive.outlines(numbers).reshape(-1, 2)
+    corners[:, 0] = unwrap_longitudes(corners[:, 0], central_lon_lat(corners)[0])
     (west, south), (east, north) = corners.min(0), corners.max(0)
     return f"its patches lie between {west:.5f} {south:.5f} and {east:.5f} {north:.5f}"
+
+
+def _number_at(archive: PatchArchive, longitude: float, latitude: float) -> int | None:
+    """Return the number of the patch at a place; None where there is none, as beyond the poles."""
+    if not abs(latitude) <= 90:
+        return None
+    for part in archive.parts:
+        number = part.places.at(longitude, latitude)
+        if number is not None:
+            return part.start + number
+    return None
 
 
 def _of_archive(archive: PatchArchive, numbers: np.ndarray) -> ExampleSet:

@@ -10,7 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.search.places import OutlinePlaces
 from skyweave.search.provenance import space_from_standard
-from skyweave.search.reader import PatchBlock, PatchReader
+from skyweave.search.reader import PatchBlock, PatchReader, find_fills
 
 ROWS_AT_ONCE = 65536
 METADATA_KEY = b"emb"
@@ -58,11 +58,11 @@ class GeoParquetPatches(PatchReader):
                 vectors = vectors.reshape(len(batch), self.space.channels)
                 if self._has_scales:
                     vectors *= batch.column(SCALES).to_numpy(zero_copy_only=False)[:, None]
-                valid = np.isfinite(vectors).all(1)
+                valid, fills = find_fills(vectors.T, np.isfinite(vectors).all(1))
                 corners = _corners_of(batch.column(BOXES))
                 if self._has_outlines:
                     _use_quadrangles(corners, batch.column(OUTLINES).to_pylist())
-                yield PatchBlock(vectors[valid], corners[valid])
+                yield PatchBlock(vectors[valid], corners[valid], fills)
 
     def places(self, positions: np.ndarray) -> OutlinePlaces:
         """Return the places of patches.

@@ -9,7 +9,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.data.raster_files import open_raster
 from skyweave.search.places import GridPlaces
-from skyweave.search.reader import FeatureSpace, PatchBlock, PatchReader
+from skyweave.search.reader import FeatureSpace, PatchBlock, PatchReader, find_fills
 
 MIN_CHANNELS = 2
 BLOCK_BYTES = 64 << 20  # of features that are read at a time
@@ -18,14 +18,14 @@ BLOCK_BYTES = 64 << 20  # of features that are read at a time
 class GeoTiffPatches(PatchReader):
     """Reads any raster whose bands are the channels of embeddings.
 
-    Stored integers are decoded by the scale and offset of their band. A patch is valid where its first band is finite
-    and not nodata.
+    Stored values are decoded by the scale and offset of their band. A patch is valid where its first band is not
+    nodata, all are finite, and they do not all hold one number.
 
     Args:
         path: of the file.
 
     Raises:
-        DataError: GDAL cannot read it, or it has a single band.
+        DataError: GDAL cannot read it, it has a single band, complex values, or colours.
     """
 
     suffixes = (".tif", ".tiff", ".vrt")
@@ -38,6 +38,7 @@ class GeoTiffPatches(PatchReader):
                     f"{path} has one band, and embeddings have one a channel; is it another kind of raster?"
                 )
             self.tags = dict(dataset.tags())
+            _check_is_embeddings(dataset, path, self.tags)
             self.shape: tuple[int, int] = dataset.shape
             self._affine = tuple(dataset.transform)[:6]
             self._crs = dataset.crs.to_wkt() if dataset.crs else None
@@ -50,10 +51,10 @@ class GeoTiffPatches(PatchReader):
         """Yield all patches that have features, in the same order each time."""
         with open_raster(self.path) as dataset:
             for window in _windows(dataset):
-                features, valid = _read(dataset, window)
+                features, valid, fills = _read(dataset, window)
                 rows, columns = np.nonzero(valid)
                 cells = (rows + window.row_off) * self.shape[1] + columns + window.col_off
-                yield PatchBlock(np.ascontiguousarray(features[:, valid].T), cells)
+                yield PatchBlock(np.ascontiguousarray(features[:, valid].T), cells, fills)
 
     def places(self, positions: np.ndarray) -> GridPlaces:
         """Return the places of patches.
@@ -78,12 +79,24 @@ def _windows(dataset: Any) -> Iterator[Any]:
             yield Window(column, row, width, height)
 
 
-def _read(dataset: Any, window: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (channels, rows, columns) float32 and where they are valid."""
+def _check_is_embeddings(dataset: Any, path: Path, tags: dict[str, str]) -> None:
+    """Refuse what cannot be the channels of embeddings: complex values, and the colours of a picture."""
+    if any(name.startswith("complex") for name in dataset.dtypes):
+        raise DataError(f"{path} holds complex values, and embeddings are real; is it another kind of raster?")
+    colours = [interpretation.name for interpretation in dataset.colorinterp[:3]]
+    if colours == ["red", "green", "blue"] and "FINGERPRINT" not in tags:
+        raise DataError(
+            f"{path} is a picture (its bands are red, green and blue), and no embeddings; embed it first: "
+            f"skyweave embed {path} -o FEATURES.tif --sensor rgb --unit uint8"
+        )
+
+
+def _read(dataset: Any, window: Any) -> tuple[np.ndarray, np.ndarray, dict[float, int]]:
+    """Return features (channels, rows, columns) float32, where they are valid, and the fills that were left out."""
     stored = dataset.read(window=window)
-    valid = dataset.read_masks(1, window=window) > 0
-    if np.issubdtype(stored.dtype, np.integer):
-        scales, offsets = (np.array(values, np.float32)[:, None, None] for values in (dataset.scales, dataset.offsets))
-        return stored * scales + offsets, valid
+    valid, fills = find_fills(stored, dataset.read_masks(1, window=window) > 0)
     features = stored.astype(np.float32, copy=False)
-    return features, valid & np.isfinite(features).all(0)
+    if any(scale != 1 for scale in dataset.scales) or any(dataset.offsets):
+        scales, offsets = (np.array(values, np.float32)[:, None, None] for values in (dataset.scales, dataset.offsets))
+        features = features * scales + offsets
+    return features, valid & np.isfinite(features).all(0), fills

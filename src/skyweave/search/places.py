@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.geometry.geodesy import project_lon_lat, unproject_lon_lat
+from skyweave.core.geometry.geodesy import is_in_degrees, project_lon_lat, unproject_lon_lat, unwrap_longitudes
 
 Ring = np.ndarray
 """(corners, 2) longitude and latitude."""
@@ -161,6 +161,8 @@ class GridPlaces(Places):
         """
         x, y = project_lon_lat(points, self.known_crs()).T
         a, b, c, d, e, f = self.affine
+        if is_in_degrees(self.known_crs()):  # a grid may count 0 to 360, or on beyond 180
+            x = unwrap_longitudes(x, a * self.shape[1] / 2 + b * self.shape[0] / 2 + c)
         determinant = a * e - b * d
         column = (e * (x - c) - b * (y - f)) / determinant
         row = (a * (y - f) - d * (x - c)) / determinant
@@ -184,13 +186,13 @@ class OutlinePlaces(Places):
     """Patches that have an outline each, as in a table.
 
     Args:
-        corners: (patches, 4, 2) longitude and latitude.
+        corners: (patches, 4, 2) longitude and latitude; a box over the antimeridian may end west of where it begins.
     """
 
     kind = "outlines"
 
     def __init__(self, corners: np.ndarray) -> None:
-        self.corners = corners
+        self.corners = unwrap_outlines(corners)
 
     def outlines(self, numbers: np.ndarray) -> np.ndarray:
         """Return corners of patches, (patches, 4, 2) longitude and latitude, counter-clockwise.
@@ -207,9 +209,10 @@ class OutlinePlaces(Places):
             longitude: degrees.
             latitude: degrees.
         """
-        point = np.array([longitude, latitude])
-        near = np.flatnonzero(((self.corners.min(1) <= point) & (point <= self.corners.max(1))).all(1))
-        return next((int(n) for n in near if points_in_rings(point[None], [self.corners[n]])[0]), None)
+        points = np.full((len(self.corners), 2), latitude)
+        points[:, 0] = unwrap_longitudes(np.array(longitude), self.corners[:, :, 0].mean(1))
+        near = np.flatnonzero(((self.corners.min(1) <= points) & (points <= self.corners.max(1))).all(1))
+        return next((int(n) for n in near if points_in_rings(points[n][None], [self.corners[n]])[0]), None)
 
     def inside(self, rings: list[Ring]) -> np.ndarray:
         """Return the numbers of the patches whose centre lies in a polygon, (patches,).
@@ -217,7 +220,9 @@ class OutlinePlaces(Places):
         Args:
             rings: of the polygon: its outline, then its holes.
         """
-        return np.flatnonzero(points_in_rings(self.corners.mean(1), rings))
+        centres = self.corners.mean(1)
+        centres[:, 0] = unwrap_longitudes(centres[:, 0], float(rings[0][:, 0].mean()))
+        return np.flatnonzero(points_in_rings(centres, rings))
 
     def describe(self, number: int) -> dict[str, Any]:
         """Return the row of a patch in its table.
@@ -263,8 +268,31 @@ def points_in_rings(points: np.ndarray, rings: list[Ring]) -> np.ndarray:
     return inside
 
 
+def unwrap_outlines(outlines: np.ndarray) -> np.ndarray:
+    """Return outlines in one piece: where one crosses the antimeridian its longitudes go on beyond 180 degrees.
+
+    Args:
+        outlines: (patches, corners, 2) longitude and latitude.
+    """
+    first = outlines[:, :1, 0]
+    longitudes = first + (outlines[..., 0] - first + 180) % 360 - 180
+    return np.stack([longitudes, outlines[..., 1]], axis=-1)
+
+
+def centres_of(outlines: np.ndarray) -> np.ndarray:
+    """Return the centres of outlines, (patches, 2) longitude, -180 to 180, and latitude.
+
+    Args:
+        outlines: (patches, corners, 2) longitude and latitude.
+    """
+    centres = unwrap_outlines(outlines).mean(1)
+    centres[:, 0] = unwrap_longitudes(centres[:, 0], 0.0)
+    return np.asarray(centres)
+
+
 def _counter_clockwise(corners: np.ndarray) -> np.ndarray:
     """Turn outlines round that are clockwise, which depends on the signs of the grid's axes."""
+    corners = unwrap_outlines(corners)
     following = np.roll(corners, -1, axis=1)
     doubled_area = (corners[..., 0] * following[..., 1] - following[..., 0] * corners[..., 1]).sum(1)
     return np.where((doubled_area < 0)[:, None, None], corners[:, ::-1], corners)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,8 @@ from skyweave.search.places import Places
 
 GSD_TOLERANCE = 0.02
 """Relative difference up to which two ground sample distances are the same."""
+MIN_CHANNELS_OF_FILL = 8
+"""Of vectors that are recognised as filled; few channels may hold one number by chance."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,31 @@ class PatchBlock:
     Attributes:
         vectors: (patches, channels) float32, finite.
         positions: (patches, ...), what `PatchReader.places` makes places of.
+        fills: how many patches were left out by the number that all of their channels hold, see `find_fills`.
     """
 
     vectors: np.ndarray
     positions: np.ndarray
+    fills: Mapping[float, int] = field(default_factory=dict)
+
+
+def find_fills(stored: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, dict[float, int]]:
+    """Return which patches hold a vector, and how many hold one number in every channel, which no encoder writes.
+
+    Files of others fill what they do not know with 0, -9999 or -128, and do not always declare it as nodata.
+
+    Args:
+        stored: (channels, ...) values as the file has them.
+        valid: (...) patches that the file does not declare as without features.
+
+    Returns:
+        (...) bool, and the number of filled patches by what they hold.
+    """
+    if len(stored) < MIN_CHANNELS_OF_FILL:
+        return valid, {}
+    filled = valid & (stored == stored[:1]).all(0)
+    numbers, counts = np.unique(stored[0][filled], return_counts=True)
+    return valid & ~filled, dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
 class PatchReader(ABC):

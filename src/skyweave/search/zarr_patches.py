@@ -9,7 +9,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.search.places import GridPlaces
 from skyweave.search.provenance import space_from_standard
-from skyweave.search.reader import PatchBlock, PatchReader
+from skyweave.search.reader import PatchBlock, PatchReader, find_fills
 
 VECTORS = "embeddings"
 DIMENSIONS = ("time", "embedding", "y", "x")
@@ -49,13 +49,14 @@ class ZarrPatches(PatchReader):
         for row in range(0, self.shape[0], side):
             for column in range(0, self.shape[1], side):
                 window = slice(row, row + side), slice(column, column + side)
-                features = np.asarray(array[0, :, *window]).astype(np.float32)
+                stored = np.asarray(array[0, :, *window])
+                features = stored.astype(np.float32)
                 if scales is not None:
                     features = features * np.asarray(scales[0, *window])
-                valid = np.isfinite(features).all(0)
+                valid, fills = find_fills(stored, np.asarray(np.isfinite(features).all(0)))
                 rows, columns = np.nonzero(valid)
                 cells = (rows + row) * self.shape[1] + columns + column
-                yield PatchBlock(np.ascontiguousarray(features[:, valid].T), cells)
+                yield PatchBlock(np.ascontiguousarray(features[:, valid].T), cells, fills)
 
     def places(self, positions: np.ndarray) -> GridPlaces:
         """Return the places of patches.

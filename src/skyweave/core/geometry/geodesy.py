@@ -49,12 +49,12 @@ def central_lon_lat(degrees: np.ndarray) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(y, x))), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
-def unwrap_longitudes(longitudes: np.ndarray, reference: float) -> np.ndarray:
+def unwrap_longitudes(longitudes: np.ndarray, reference: float | np.ndarray) -> np.ndarray:
     """Return longitudes within 180 degrees of a reference, so that places near each other have numbers near each other.
 
     Args:
         longitudes: (...,) degrees.
-        reference: degrees; results may lie beyond -180 or 180 by as much as it is near them.
+        reference: degrees, one or (...,); results may lie beyond -180 or 180 by as much as it is near them.
     """
     return np.asarray(reference + (np.asarray(longitudes, np.float64) - reference + 180) % 360 - 180)
 
@@ -91,6 +91,16 @@ def unproject_lon_lat(points: np.ndarray, crs: str) -> np.ndarray:
     """
     x, y = np.atleast_2d(np.asarray(points, np.float64))[:, :2].T
     return np.stack(Transformer.from_crs(crs, GEOGRAPHIC_CRS, always_xy=True).transform(x, y), -1)
+
+
+def is_in_degrees(crs: str) -> bool:
+    """Return whether coordinates of a reference system are longitudes and latitudes in degrees.
+
+    Args:
+        crs: reference system.
+    """
+    system = CRS.from_user_input(crs)
+    return bool(system.is_geographic and system.axis_info[0].unit_name == "degree")
 
 
 def grid_convergence(latitude: float, longitude: float, crs: str) -> float:

@@ -106,10 +106,12 @@ def pair_dates(before: PatchReader, after: PatchReader, progress: Callable[[int,
     if conflict := after.space.conflict(before.space):
         raise DataError(f"{after.path} and {before.path} cannot be compared: {conflict}; embed both with one model")
     report = progress or (lambda done, total: None)
-    archives = []
+    archives, file_doubts = [], []
     for done, reader in enumerate((before, after)):
         report(done, 2)
-        archives.append(build_archive([reader])[0])
+        archive, doubts_of_file = build_archive([reader])
+        archives.append(archive)
+        file_doubts += doubts_of_file
     report(2, 2)
     grids = [_grid_of(archive, reader.path) for archive, reader in zip(archives, (before, after), strict=True)]
     _check_same_grid(grids[0], grids[1], before.path, after.path)
@@ -117,7 +119,7 @@ def pair_dates(before: PatchReader, after: PatchReader, progress: Callable[[int,
     if not len(cells):
         raise DataError(f"no patch has features in {before.path} and in {after.path}: do clouds cover all of it?")
     places = GridPlaces(cells, grids[0].shape, grids[0].affine, grids[0].crs)
-    doubts = tuple(after.space.doubts(before.space))
+    doubts = (*file_doubts, *after.space.doubts(before.space))
     pair = DatePair(archives[0], archives[1], first, second, places, doubts)
     return DatePair(archives[0], archives[1], first, second, places, (*doubts, *_shift_doubts(pair)))
 

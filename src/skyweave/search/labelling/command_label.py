@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.search.labelling.session import LabelSession
     from skyweave.search.readers import open_patches
 
-    archive, _ = build_archive([open_patches(args.embeddings)])
+    archive, doubts = build_archive([open_patches(args.embeddings)])
+    for doubt in doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     session = LabelSession(archive, tuple(name.strip() for name in args.classes.split(",")))
     resumed = load_examples(session, args.output)
     if args.scene:

@@ -11,6 +11,7 @@ import numpy as np
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.search.labelling.session import COLOURS, LabelSession
+from skyweave.search.places import centres_of
 
 LABELS, MAP, AREAS = "labels.geojson", "map.tif", "areas.json"
 OUTPUTS = (LABELS, MAP, AREAS)
@@ -95,15 +96,15 @@ def describe_areas(session: LabelSession) -> dict[str, Any]:
     Args:
         session: with a map.
     """
-    counts, estimates, hectares = session.class_counts(), session.estimates(), session.patch_hectares()
-    unit, size = ("hectares", hectares) if hectares is not None else ("patches", 1.0)
+    areas, estimates = session.class_areas(), session.estimates()
+    unit = "patches" if session.patch_hectares is None else "hectares"
     classes: list[dict[str, Any]] = []
     for number, label in enumerate(session.classes):
-        row: dict[str, Any] = {"class": label, "mapped": float(counts[number] * size)}
+        row: dict[str, Any] = {"class": label, "mapped": float(areas[number])}
         if estimates is not None:
             row |= {
-                "estimated": float(estimates.areas[number] * size),
-                "confidence_interval": float(estimates.area_intervals[number] * size),
+                "estimated": float(estimates.areas[number]),
+                "confidence_interval": float(estimates.area_intervals[number]),
                 "users_accuracy": _number(estimates.users_accuracy[number]),
                 "producers_accuracy": _number(estimates.producers_accuracy[number]),
             }
@@ -128,7 +129,7 @@ def _feature(session: LabelSession, number: int, label: int, use: str) -> dict[s
     row, column = divmod(int(session.places.cells[number]), session.places.shape[1])
     geometry = None
     with contextlib.suppress(DataError):  # without a reference system there is no point
-        centre = session.places.outlines(np.array([number]))[0].mean(0)
+        centre = centres_of(session.places.outlines(np.array([number])))[0]
         geometry = {"type": "Point", "coordinates": centre.round(7).tolist()}
     named = session.classes[label] if label >= 0 else None
     properties = {"class": named, "use": use, "row": row, "column": column}

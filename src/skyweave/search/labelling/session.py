@@ -1,12 +1,14 @@
 """What somebody has labelled so far, and the map that follows from it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.search.archive import PatchArchive
+from skyweave.search.ground_areas import ground_areas
 from skyweave.search.labelling.area import MIN_SAMPLES, AreaEstimates, allocate_samples, estimate_areas
 from skyweave.search.labelling.classifier import PatchClassifier, PatchPrediction, choose_question
 from skyweave.search.places import GridPlaces
@@ -14,6 +16,7 @@ from skyweave.search.places import GridPlaces
 MAX_CLASSES = 12
 MIN_SAMPLES_A_CLASS = 5
 MAX_SAMPLES = 2000
+SQUARE_METRES_A_HECTARE = 10_000.0
 COLOURS = (
     "#4477aa", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#66ccee",
     "#ee7733", "#bbbbbb", "#44bb99", "#997700", "#882255", "#ddddff",
@@ -174,8 +177,14 @@ class LabelSession:
             np.add.at(matrix, (mapped, self.assessment.reference[known]), 1)
         return matrix
 
+    def class_areas(self) -> np.ndarray:
+        """Return the area of each class of the map, (classes,): hectares, or patches where they are not known."""
+        if self.prediction is None or self.patch_hectares is None:
+            return self.class_counts().astype(np.float64)
+        return np.bincount(self.prediction.classes, self.patch_hectares, len(self.classes))
+
     def estimates(self) -> AreaEstimates | None:
-        """Return estimates of areas in patches; None until the whole sample has its reference classes.
+        """Return estimates of areas as of `class_areas`; None until the whole sample has its reference classes.
 
         A part of the sample would not do: who stops early may stop where it suits.
         """
@@ -185,18 +194,15 @@ class LabelSession:
         matrix = self.error_matrix()
         if (matrix.sum(1)[counts > 0] < MIN_SAMPLES).any():
             return None
-        return estimate_areas(matrix, counts)
+        return estimate_areas(matrix, self.class_areas())
 
-    def patch_hectares(self) -> float | None:
-        """Return the area of a patch; None where the grid is not in metres."""
-        from pyproj import CRS
-
-        crs = CRS.from_user_input(self.places.crs) if self.places.crs else None
-        if crs is None or not crs.is_projected:
+    @cached_property
+    def patch_hectares(self) -> np.ndarray | None:
+        """Return the area of each patch on the ground, (patches,); None where the grid has no place on the Earth."""
+        try:
+            return ground_areas(self.places) / SQUARE_METRES_A_HECTARE
+        except DataError:
             return None
-        metres = crs.axis_info[0].unit_conversion_factor
-        a, b, _, d, e, _ = self.places.affine
-        return float(abs(a * e - b * d) * metres**2 / 10_000)
 
     def describe(self) -> dict[str, Any]:
         """Return the state as JSON values, for the page."""
@@ -209,7 +215,7 @@ class LabelSession:
             "version": self.version,
             "examples": [[*self._place(number), label] for number, label in self.examples.items()],
             "counts": self.class_counts().tolist(),
-            "hectares": self.patch_hectares(),
+            "areas": self.class_areas().tolist(),
             "question": None if question is None else self._place(question),
             "sample": self._describe_sample(),
             "estimates": self._describe_estimates(),
@@ -226,7 +232,7 @@ class LabelSession:
         estimates = self.estimates()
         if estimates is None:
             return None
-        share = 1 / self.class_counts().sum()
+        share = 1 / self.class_areas().sum()
         return {
             "shares": (estimates.areas * share).tolist(),
             "intervals": (estimates.area_intervals * share).tolist(),

@@ -85,13 +85,13 @@ function choose(index) {
 }
 
 function fillAreas() {
-  const total = state.counts.reduce((sum, count) => sum + count, 0) || 1;
+  const total = state.areas.reduce((sum, area) => sum + area, 0) || 1;
   const estimates = state.estimates;
   $("estimate-head").textContent = estimates ? "estimate" : "";
   const rows = state.classes.map((entry, index) => {
     const row = document.createElement("tr");
     const examples = state.examples.filter((example) => example[2] === index).length;
-    const share = state.examples.length ? `${(100 * state.counts[index] / total).toFixed(1)} %` : "";
+    const share = state.examples.length ? `${(100 * state.areas[index] / total).toFixed(1)} %` : "";
     const estimate = estimates ? `${(100 * estimates.shares[index]).toFixed(1)} ± ${(100 * estimates.intervals[index]).toFixed(1)} %` : "";
     for (const [text, number] of [[entry.name, false], [examples, true], [share, true], [estimate, true]]) {
       const cell = document.createElement("td");

@@ -30,7 +30,6 @@ def test_items_in_a_place_and_a_time(catalogue: str) -> None:
     clear = CatalogueQuery(catalogue, (), tuple(bounding_box(100, 100, 50)), "2024-05/..", 10)
     assert [item.id for item in search_items(clear)] == ["scene-2"]
     for query in (
-        CatalogueQuery(catalogue, ("other",)),
         CatalogueQuery(catalogue, bbox=(0, 0, 1, 1)),
         CatalogueQuery(catalogue, interval="../2024-04"),
     ):
@@ -48,7 +47,7 @@ def test_intervals_and_boxes() -> None:
         with pytest.raises(ConfigError, match="is no time"):
             parse_interval(text)
     with pytest.raises(ConfigError, match="holds no area"):
-        CatalogueQuery("x", bbox=(2, 0, 1, 1))
+        CatalogueQuery("x", bbox=(1, 1, 2, 1))
 
 
 def test_assets_are_matched_by_what_the_catalogue_says(catalogue: str) -> None:
@@ -153,7 +152,7 @@ def test_a_mosaic_without_clouds(catalogue: str, tmp_path: Path) -> None:
     grid = plan_grid(group.items, None, 10)
     assert grid.crs == "EPSG:32633" and grid.transform[2] % 10 == 0
     path = tmp_path / "scene.tif"
-    notes = compose_scene(group, SENSOR, grid, path, scaled=True)
+    notes = compose_scene(group, SENSOR, grid, path)
     assert notes == ()
     with rasterio.open(path) as file:
         values, names, place = file.read(), file.descriptions, file.transform
@@ -169,10 +168,10 @@ def test_a_mosaic_without_clouds(catalogue: str, tmp_path: Path) -> None:
         del item.assets["scl"]
     assert (
         "no cloud mask among the assets of scene-1, scene-0"
-        in compose_scene(group, SENSOR, grid, tmp_path / "cloudy.tif", scaled=True)[0]
+        in compose_scene(group, SENSOR, grid, tmp_path / "cloudy.tif")[0]
     )
     stored = tmp_path / "stored.tif"
-    compose_scene(group, SENSOR, grid, stored, scaled=False, mask_clouds=False)
+    compose_scene(group, SENSOR, grid, stored, unit="dn_offset1000", mask_clouds=False)
     with rasterio.open(stored) as file:
         assert file.read(1)[row + 5, column + 5] == round((reflectance(0, 0) + 0.1) * 10_000)
 
@@ -189,11 +188,11 @@ def test_what_fails_for_a_while_is_tried_again(catalogue: str, tmp_path: Path) -
             pixels.write_bytes(content)
 
     grid = plan_grid(group.items, tuple(bounding_box(100, 100, 100)), 10)
-    compose_scene(group, SENSOR, grid, tmp_path / "scene.tif", scaled=True, wait=restore)
+    compose_scene(group, SENSOR, grid, tmp_path / "scene.tif", wait=restore)
     assert waits == [1, 2]
     with rasterio.open(tmp_path / "scene.tif") as file:
         assert np.isfinite(file.read()).all()
     pixels.unlink()
     with pytest.raises(DataError, match="scene-2 cannot be read after 5 tries"):
-        compose_scene(group, SENSOR, grid, tmp_path / "again.tif", scaled=True, wait=waits.append)
+        compose_scene(group, SENSOR, grid, tmp_path / "again.tif", wait=waits.append)
     assert not (tmp_path / "again.tif").exists()

@@ -151,6 +151,18 @@ def _units_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> list[str] 
     return names if word is None else [name for name in names if name == word] or names
 
 
+def agrees_with_unit(band: BandHeader, sensor: Sensor, channel: int, unit: str) -> bool:
+    """Return whether a unit does with stored values what the tags of a band say.
+
+    Args:
+        band: with scale and offset.
+        sensor: whose unit it is.
+        channel: of the band in the sensor.
+        unit: as declared.
+    """
+    return _agrees(band, _linear(_channel(sensor.encoding(unit), channel), 0.0), sensor, channel)
+
+
 def _agrees(band: BandHeader, declared: Linear, sensor: Sensor, channel: int) -> bool:
     """Return whether the tags, and a storage form of the sensor that they may lead to, do what is declared."""
     further = [_channel(sensor.encoding(encoding.name), channel) for encoding in sensor.encodings]

@@ -33,6 +33,7 @@ SCENE_OPTIONS = {
     "catalog": "--catalog",
     "acquired": "--acquired",
 }
+UNUSED_WITH_CATALOGUE = {"nodata": "--nodata", "window": "--window", "offset": "--offset"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run_archive(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
-    options = SCENE_OPTIONS if args.list else {**SCENE_OPTIONS, "nodata": "--nodata", "window": "--window"}
+    options = SCENE_OPTIONS if args.list else {**SCENE_OPTIONS, **UNUSED_WITH_CATALOGUE}
     refuse_scene_options(args, "--list" if args.list else "--stac", options)
     if args.list and args.stac:
         raise ConfigError("--list and --stac both name scenes; give one of them")
@@ -139,7 +140,7 @@ def _read_catalogue(args: argparse.Namespace, sensor: Sensor, *others: Sensor) -
     unit = None if args.unit == UNIT_OF_CATALOGUE else args.unit
     if unit is not None:
         sensor.encoding(unit)
-    config = CatalogueConfig(args.composite, args.gsd, unit, not args.keep_clouds, args.licence)
+    config = CatalogueConfig(args.composite, args.gsd, unit, not args.keep_clouds, args.licence, args.ignore_scale_tags)
     return CatalogueScenes(query, args.into, sensor, config)
 
 

@@ -30,6 +30,7 @@ class CatalogueConfig:
         unit: how assets store values; None: as the catalogue's scales and offsets say.
         mask_clouds: leave out what an item's mask says is no clear ground.
         licence: of the collection of outputs.
+        ignore_scale_tags: take the unit although the catalogue's scale and offset contradict it.
     """
 
     composite: str = "day"
@@ -37,6 +38,7 @@ class CatalogueConfig:
     unit: str | None = None
     mask_clouds: bool = True
     licence: str | None = None
+    ignore_scale_tags: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class CatalogueScenes:
             self.sensor,
             grid,
             path,
-            scaled=config.unit is None,
+            unit=config.unit,
+            ignore_scale_tags=config.ignore_scale_tags,
             mask_clouds=config.mask_clouds,
             progress=progress,
         )

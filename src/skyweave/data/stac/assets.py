@@ -192,10 +192,21 @@ def _channel_by_wavelength(sensor: Sensor, micrometres: Any) -> int | None:
 
 
 def _source(item: Any, key: str, number: int, band: Mapping[str, Any]) -> BandSource:
-    scale = band.get("raster:scale", band.get("scale"))
-    offset = band.get("raster:offset", band.get("offset", 0.0))
-    nodata = band.get("nodata")
-    if any(item.properties.get(name) for name in OFFSET_APPLIED):
+    scale = _number(item, key, "scale", band.get("raster:scale", band.get("scale")))
+    offset = _number(item, key, "offset", band.get("raster:offset", band.get("offset"))) or 0.0
+    nodata = _number(item, key, "nodata", band.get("nodata"))
+    if any(str(item.properties.get(name)).lower() == "true" for name in OFFSET_APPLIED):
         offset = 0.0
-    nodata = nodata if isinstance(nodata, int | float) else None
-    return BandSource(key, number, None if scale is None else float(scale), float(offset), nodata)
+    return BandSource(key, number, scale, offset, nodata)
+
+
+def _number(item: Any, key: str, field: str, value: Any) -> float | None:
+    """Return a number that a catalogue states, as a word too (``"0.0001"``, ``"nan"``); None where it states none."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"the item {item.id} has the {field} {value!r} for {key}, which is no number; mend the catalogue"
+        ) from None

@@ -1,7 +1,10 @@
 """The items of a scene on one grid: the least clouded first, clouds masked, what it lacks filled by the next."""
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.stac.assets import BandSource, CloudMask, find_cloud_mask, match_assets
+from skyweave.data.stac.declarations import NegativeReflectances, check_item, note_other_satellites
 from skyweave.data.stac.grid import SceneGrid
 from skyweave.data.stac.groups import SceneGroup
 from skyweave.data.stac.search import NUM_RETRIES, RETRY_FACTOR_S
@@ -39,7 +43,8 @@ def compose_scene(
     grid: SceneGrid,
     path: Path,
     *,
-    scaled: bool,
+    unit: str | None = None,
+    ignore_scale_tags: bool = False,
     mask_clouds: bool = True,
     progress: ReportProgress | None = None,
     wait: Callable[[float], None] = time.sleep,
@@ -51,7 +56,8 @@ def compose_scene(
         sensor: whose bands are wanted.
         grid: of the scene.
         path: of the file; it appears when it is whole.
-        scaled: apply the scale and offset that the catalogue declares; else values are as they are stored.
+        unit: in which values are, as they are stored; None: apply the scale and offset that the catalogue declares.
+        ignore_scale_tags: take the unit although the catalogue's scale and offset contradict it.
         mask_clouds: leave out what an item's mask says is no clear ground.
         progress: called with blocks done and in all.
         wait: called with seconds before something is tried again.
@@ -60,16 +66,20 @@ def compose_scene(
         What a user should know.
 
     Raises:
-        DataError: a band is missing, its scale is not declared, or a file cannot be read after several tries.
+        DataError: a band is missing, its scale is not declared or contradicts the unit, the sensor is of another level,
+            or a file cannot be read after several tries.
     """
     import rasterio
     from rasterio.windows import Window
 
+    scaled, remarks = unit is None, Remarks(NegativeReflectances(sensor))
     sources = [(item, match_assets(item, sensor)) for item in group.items]
     mask_clouds = mask_clouds and any(band.kind in CLOUDED_KINDS for band in sensor.bands)
     masks = {item.id: find_cloud_mask(item) for item in group.items} if mask_clouds else {}
     if scaled:
         _check_scales(sources)
+    for item, bands in sources:
+        check_item(item, bands, sensor, None if ignore_scale_tags else unit)
     blocks = list(_blocks(grid))
     with (
         write_aside(path) as aside,
@@ -79,11 +89,36 @@ def compose_scene(
         target.descriptions = tuple(band.name for band in sensor.bands)
         target.update_tags(datetime=group.interval[0].isoformat(), ITEMS=",".join(item.id for item in group.items))
         for number, (row, column, rows, columns) in enumerate(blocks, start=1):
-            values = _compose_block(sources, masks, grid, (row, column, rows, columns), scaled, wait)
+            values = _compose_block(sources, masks, grid, (row, column, rows, columns), scaled, wait, remarks)
             target.write(values, window=Window(column, row, columns, rows))
             if progress is not None:
                 progress(number, len(blocks))
-    return _note_unmasked(masks)
+        if scaled:
+            remarks.negative.check(sources)
+    return (*_note_unmasked(masks), *note_other_satellites(group.items, sensor), *_note_zeros(remarks.zeros))
+
+
+@dataclass
+class Remarks:
+    """What is noticed on the way.
+
+    Attributes:
+        negative: counts of reflectances that are none.
+        zeros: pixels by item that hold 0 in every band, where nobody declares what means no data.
+    """
+
+    negative: NegativeReflectances
+    zeros: Counter[str] = field(default_factory=Counter)
+
+
+def _note_zeros(zeros: Mapping[str, int]) -> tuple[str, ...]:
+    if not zeros:
+        return ()
+    count = sum(zeros.values())
+    return (
+        f"{', '.join(zeros)}: neither the catalogue nor the files declare what means no data; 0 counts as that, which "
+        f"{count} pixels hold in every band",
+    )
 
 
 def _note_unmasked(masks: Mapping[str, CloudMask | None]) -> tuple[str, ...]:
@@ -109,6 +144,7 @@ def _compose_block(
     window: tuple[int, int, int, int],
     scaled: bool,
     wait: Callable[[float], None],
+    remarks: Remarks,
 ) -> np.ndarray:
     """Return (bands, rows, columns) float32: the first item that has a clear pixel counts, in all bands alike."""
     composed = np.full((len(sources[0][1]), *window[2:]), np.nan, np.float32)
@@ -116,8 +152,9 @@ def _compose_block(
         is_open = np.isnan(composed[0])
         if not is_open.any():
             break
-        values, clear = _load(item, bands, masks.get(item.id), grid, window, scaled, wait)
+        values, clear = _load(item, bands, masks.get(item.id), grid, window, scaled, wait, remarks)
         fill = is_open & clear
+        remarks.negative.add(item, values, fill)
         composed[:, fill] = values[:, fill]
     return composed
 
@@ -130,10 +167,15 @@ def _load(
     window: tuple[int, int, int, int],
     scaled: bool,
     wait: Callable[[float], None],
+    remarks: Remarks,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an item's values on a window, and where all bands have one and the ground is clear."""
-    names = [source.name for source in bands.values()]
-    loaded = _load_patiently(item, [*names, *([mask.asset] if mask else [])], mask, grid, window, wait)
+    names = [*(source.name for source in bands.values()), *([mask.asset] if mask else [])]
+    loaded = _load_patiently(item, names, mask, grid, window, wait)
+    empty = _undeclared_zeros(loaded, bands)
+    if empty.any():  # beyond an item's file, too: there is nothing else to fill it with
+        remarks.zeros[item.id] += int(empty.sum())
+        loaded = _load_patiently(item, names, mask, grid, window, wait, nodata=0)  # or zeros mix with their neighbours
     clear = np.ones(window[2:], bool)
     values = []
     for source in bands.values():
@@ -145,6 +187,15 @@ def _load(
     if mask is not None:
         clear &= ~_is_unclear(loaded[mask.asset].values[0], mask)
     return np.stack(values), clear
+
+
+def _undeclared_zeros(loaded: Any, bands: Mapping[str, BandSource]) -> np.ndarray:
+    """Return which pixels hold 0 in every band, where neither the catalogue nor the files say what means no data."""
+    planes = [(source, loaded[source.name]) for source in bands.values()]
+    if any(source.nodata is not None or plane.attrs.get("nodata") is not None for source, plane in planes):
+        return np.zeros(planes[0][1].shape[1:], bool)
+    whole = [np.issubdtype(plane.dtype, np.integer) and plane.values[0] == 0 for _, plane in planes]
+    return np.asarray(np.logical_and.reduce(np.broadcast_arrays(*whole, np.ones(planes[0][1].shape[1:], bool))))
 
 
 def _is_unclear(classes: np.ndarray, mask: CloudMask) -> np.ndarray:
@@ -161,8 +212,9 @@ def _load_patiently(
     grid: SceneGrid,
     window: tuple[int, int, int, int],
     wait: Callable[[float], None],
+    nodata: float | None = None,
 ) -> Any:
-    """Load assets on a window, several times if need be.
+    """Load assets on a window, several times if need be; ``nodata`` is for assets that do not declare it.
 
     Raises:
         DataError: it failed every time.
@@ -173,13 +225,17 @@ def _load_patiently(
     from odc.geo.geobox import GeoBox
     from rasterio.errors import RasterioError
 
+    logging.getLogger("odc.loader").setLevel(logging.CRITICAL)  # it prints each failure, also of the first tries
     row, column, rows, columns = window
     geobox = GeoBox((rows, columns), Affine(*grid.transform) @ Affine.translation(column, row), grid.crs)
+    config = None if nodata is None else {"*": {"assets": {"*": {"nodata": nodata}}}}
     resampling = {"*": "bilinear"} | ({mask.asset: "nearest"} if mask else {})
     for attempt in range(NUM_RETRIES):
         try:
             with rasterio.Env(**(NOT_CACHED if attempt else {})):
-                return odc.stac.load([item], bands=names, geobox=geobox, groupby="id", resampling=resampling)
+                return odc.stac.load(
+                    [item], bands=names, geobox=geobox, groupby="id", resampling=resampling, stac_cfg=config
+                )
         except (RasterioError, OSError) as error:
             if attempt == NUM_RETRIES - 1:
                 raise DataError(f"the item {item.id} cannot be read after {NUM_RETRIES} tries: {error}") from error

@@ -67,7 +67,7 @@ def _enclose(items: Sequence[Any]) -> Box:
 
 
 def _common_crs(items: Sequence[Any]) -> str | None:
-    """Return the projected reference system that most items declare; None: none does."""
+    """Return the projected reference system in metres that most items declare; None: none does."""
     codes = [code for item in items if (code := _code(item.properties)) is not None]
     return Counter(codes).most_common(1)[0][0] if codes else None
 
@@ -78,7 +78,10 @@ def _code(properties: dict[str, Any]) -> str | None:
     code = properties.get("proj:code")
     number = properties.get("proj:epsg")
     text = code if isinstance(code, str) else f"EPSG:{number}" if isinstance(number, int) else None
-    return text if text is not None and CRS.from_user_input(text).is_projected else None
+    if text is None:
+        return None
+    system = CRS.from_user_input(text)
+    return text if system.is_projected and system.axis_info[0].unit_conversion_factor == 1 else None
 
 
 def _utm_zone(box: Box) -> str:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 import skyweave
-from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.errors import ConfigError, DataError, did_you_mean
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees."""
@@ -39,9 +41,27 @@ class CatalogueQuery:
     max_cloud_percent: float = 100.0
 
     def __post_init__(self) -> None:
-        parse_interval(self.interval)
-        if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
-            raise ConfigError(f"--bbox {self.bbox} holds no area; give WEST SOUTH EAST NORTH in degrees")
+        first, last = parse_interval(self.interval)
+        if first is not None and last is not None and first > last:
+            raise ConfigError(f"--datetime {self.interval} ends before it begins; give the earlier time first")
+        if not 0 <= self.max_cloud_percent <= 100:
+            raise ConfigError(f"--max-cloud {self.max_cloud_percent:g}: give 0 to 100 percent")
+        if self.bbox is not None:
+            _check_box(self.bbox)
+
+
+def _check_box(box: Box) -> None:
+    west, south, east, north = box
+    text = " ".join(f"{side:g}" for side in box)
+    if not (abs(south) <= 90 and abs(north) <= 90 and abs(west) <= 360 and abs(east) <= 360):
+        raise ConfigError(f"--bbox {text} is no place on the Earth; give WEST SOUTH EAST NORTH in degrees")
+    if west > east and south < north and abs(west) <= 180 and abs(east) <= 180:
+        raise ConfigError(
+            f"--bbox {text} reaches over the antimeridian; give its sides one after the other: "
+            f"--bbox {west:g} {south:g} 180 {north:g} and --bbox -180 {south:g} {east:g} {north:g}"
+        )
+    if not (west < east and south < north):
+        raise ConfigError(f"--bbox {text} holds no area; give WEST SOUTH EAST NORTH in degrees")
 
 
 def search_items(query: CatalogueQuery) -> list[Any]:
@@ -59,7 +79,8 @@ def search_items(query: CatalogueQuery) -> list[Any]:
     from pystac_client.exceptions import APIError
 
     try:
-        items = [item for item in _find(query) if _matches(item, query)]
+        listed = list(_find(query))
+        items = [item for item in map(_with_box, listed) if _matches(item, query)]
     except (APIError, pystac.STACError, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -68,9 +89,39 @@ def search_items(query: CatalogueQuery) -> list[Any]:
         raise DataError(
             f"{query.catalogue} has no items of {', '.join(query.collections) or 'any collection'} in "
             f"{query.bbox or 'any place'} and {query.interval or 'any time'} with {query.max_cloud_percent:g} % cloud "
-            "at most; ask for more"
+            f"at most; {_what_there_is(listed, query)}"
         )
     return sorted(items, key=lambda item: (item_time(item), item.id))
+
+
+def _what_there_is(listed: list[Any], query: CatalogueQuery) -> str:
+    """Return what to ask for instead: another collection, exchanged coordinates, or simply more."""
+    names = sorted({item.collection_id for item in listed if item.collection_id})
+    if query.collections and names and not set(names) & set(query.collections):
+        return f"its collections are {', '.join(names[:10])}{did_you_mean(query.collections[0], names)}"
+    if query.bbox is not None:
+        west, south, east, north = query.bbox
+        if any(_touches_item(item, (south, west, north, east)) for item in map(_with_box, listed)):
+            return f"longitude and latitude are exchanged: --bbox {south:g} {west:g} {north:g} {east:g} has some"
+    return "ask for more"
+
+
+def _with_box(item: Any) -> Any:
+    """Return an item with the box around its geometry, where it states none."""
+    if item.bbox is None:
+        points = np.concatenate([*_rings(item.geometry), np.zeros((0, 2))])
+        if not len(points):
+            raise DataError(f"the item {item.id} has neither bbox nor geometry, so its place is not known")
+        item.bbox = [*points.min(0).tolist(), *points.max(0).tolist()]
+    return item
+
+
+def _rings(geometry: dict[str, Any] | None) -> list[np.ndarray]:
+    """Return the outer rings of a GeoJSON polygon or of several, (points, 2)."""
+    if not geometry or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        return []
+    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    return [np.array(polygon[0], np.float64)[:, :2] for polygon in polygons if polygon]
 
 
 def item_time(item: Any) -> datetime:
@@ -129,7 +180,11 @@ def _find(query: CatalogueQuery) -> Iterator[Any]:
     import pystac
 
     if not urlsplit(query.catalogue).scheme.startswith("http"):
-        root = pystac.read_file(query.catalogue)
+        try:
+            root = pystac.read_file(query.catalogue)
+        except pystac.STACTypeError:  # the answer of an API, saved
+            yield from pystac.ItemCollection.from_file(query.catalogue)
+            return
         if not isinstance(root, pystac.Catalog):
             raise DataError(f"{query.catalogue} is one item; give the catalogue or collection that it belongs to")
         yield from root.get_items(recursive=True)
@@ -169,11 +224,23 @@ def _matches(item: Any, query: CatalogueQuery) -> bool:
     cloud = item.properties.get(CLOUD_COVER)
     return (
         (not query.collections or item.collection_id in query.collections)
-        and (query.bbox is None or _touches(item.bbox, query.bbox))
+        and (query.bbox is None or _touches_item(item, query.bbox))
         and (first is None or time >= first)
         and (last is None or time <= last)
         and (cloud is None or cloud <= query.max_cloud_percent)
     )
+
+
+def _touches_item(item: Any, box: Box) -> bool:
+    """Return whether an item touches a box, by its box and where that says more, by the boxes of its polygons.
+
+    The box of an item over the antimeridian goes round the Earth in some archives; its polygons are cut there.
+    """
+    rings = _rings(item.geometry)
+    if len(rings) < 2:
+        return _touches(item.bbox, box)
+    parts = [[*ring.min(0).tolist(), *ring.max(0).tolist()] for ring in rings]
+    return _touches(item.bbox, box) and any(_touches(part, box) for part in parts)
 
 
 def _touches(box: list[float] | None, other: Box) -> bool:

@@ -263,3 +263,26 @@ def test_a_frame_of_two_parents_keeps_the_first_and_a_zoom_is_noted(tmp_path: Pa
     angles = [camera_angles(rotation_from_quaternion(q))[0] for q in poses.enu_from_camera]
     assert np.degrees(angles) == pytest.approx(90, abs=0.01)
     assert any("CameraInfo of camera_optical changes" in note for note in poses.notes)
+
+
+@pytest.mark.parametrize("late", [-111_700_000_000, 4_000_000_000, 5_000_000_000 - START_NS])
+@pytest.mark.parametrize("topic", ["/fix", "/odom"])
+def test_a_topic_that_is_stamped_by_another_clock(tmp_path: Path, topic: str, late: int) -> None:
+    """m4nh/skimap_ros#9, cartographer-project/cartographer#1062: headers by the sensor's clock, or of a simulation."""
+    m = RosMessages()
+    rows = []
+    for name, time, message in flight_of(m):
+        if name == topic:
+            message.header = m.header(time + late, message.header.frame_id)
+        rows.append((name, time, message))
+    poses = read_telemetry(bag(tmp_path / "x", *rows))
+    check(poses)
+    (note,) = [note for note in poses.notes if "stamps of" in note]
+    assert topic in note and f"{abs(late) / 1e9:.1f} s {'before' if late < 0 else 'after'}" in note
+
+
+def test_a_recording_that_was_played_and_recorded_again_keeps_its_stamps(tmp_path: Path) -> None:
+    m = RosMessages()
+    poses = read_telemetry(bag(tmp_path / "x", *((name, time + 10**15, row) for name, time, row in flight_of(m))))
+    check(poses)
+    assert poses.times[0] < START_NS + 10**10 and not any("stamps of" in note for note in poses.notes)

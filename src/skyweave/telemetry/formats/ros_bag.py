@@ -39,6 +39,7 @@ TRANSFORMS, OLD_TRANSFORMS = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
 POSE_TYPES = (ODOMETRY, POSE_COVARIANCE, POSE, IMU)  # by which the body's orientation is known, the best first
 LATEST_NS = 2**63 - 1
 NO_FIX = -1  # NavSatStatus
+MAX_CLOCK_DIFFERENCE_NS = NS_PER_S  # between the delays of two topics; messages are logged within some milliseconds
 WORLD_FRAMES = ("map", "odom", "world", "enu", "local_enu")
 BODY_FRAMES = ("base_link", "base_footprint", "body", "fcu")
 FLU_FROM_FRD = np.array([0.0, 1.0, 0.0, 0.0])  # quaternion: half a turn about x
@@ -66,6 +67,7 @@ class BagContent:
         calibrations: size and K that their frames had first.
         changed: frames of the cameras whose calibration does not stay the same.
         tree: transforms.
+        delays: by topic, nanoseconds from the stamps of its headers to when they were logged.
     """
 
     fixes: FixesOfTopic = field(default_factory=lambda: defaultdict(list))
@@ -77,6 +79,7 @@ class BagContent:
     calibrations: dict[str, tuple[float, ...]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     tree: TransformTree = field(default_factory=TransformTree)
+    delays: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
 class RosBagReader:
@@ -111,7 +114,9 @@ class RosBagReader:
         if not content.fixes and not content.poses and not content.tree:
             raise DataError(f"{path.name} has no fix, odometry, pose, IMU or transform; it is no log of a platform")
         frame, camera = _choose_camera(content.cameras, options.camera, path.name)
+        clock_notes = _on_one_clock(content)
         fixes, notes = choose_fixes(content.fixes, path.name)
+        notes += clock_notes
         streams = [fixes, *_pose_streams(content, frame, options.origin, fixes, notes)]
         notes += [
             f"CameraInfo of {name} changes (a zoom, or two cameras of one frame): the first is used"
@@ -145,6 +150,8 @@ def _read_messages(path: Path, namespace: str, into: BagContent) -> None:
             for connection, logged, content in reader.messages(connections) if connections else ():
                 message = reader.deserialize(content, connection.msgtype)
                 time = _stamp(message, logged)
+                if hasattr(message, "header"):
+                    into.delays[connection.topic].append(logged - time)
                 HANDLERS[connection.msgtype](into, connection.topic, connection.msgtype, time, message)
     except (AnyReaderError, OSError) as error:
         raise DataError(
@@ -165,6 +172,27 @@ def _stamp(message: Any, logged: int) -> int:
     if not 0 <= time <= LATEST_NS:
         raise DataError(f"a message is of {time} ns, which is no time; is the bag damaged? Record or copy it again")
     return time
+
+
+def _on_one_clock(content: BagContent) -> list[str]:
+    """Move topics whose headers are of another clock than the others' to when they were logged; return notes on them.
+
+    All messages are logged on one clock; a driver may stamp its own by the clock of its sensor, or of a simulation.
+    """
+    delays = {topic: float(np.median(values)) for topic, values in content.delays.items()}
+    reference = min(delays.values(), key=abs, default=0.0)
+    notes = []
+    for kind in (content.fixes, content.poses):
+        for topic, rows in kind.items():
+            shift = round(delays.get(topic, reference) - reference)
+            if abs(shift) > MAX_CLOCK_DIFFERENCE_NS:
+                kind[topic] = [(row[0] + shift, *row[1:]) for row in rows]
+                side = "before" if shift > 0 else "after"
+                notes.append(
+                    f"the stamps of {topic} lie {abs(shift) / NS_PER_S:.1f} s {side} those of others that were logged "
+                    "with them: they are moved to when they were logged"
+                )
+    return notes
 
 
 def _take_fix(content: BagContent, topic: str, message_type: str, time: int, fix: Any) -> None:

@@ -87,9 +87,37 @@ class TelemetryLog:
         self.link = mavlink.MAVLink(None, srcSystem=system, srcComponent=1)
         self.version = version
 
-    def add(self, microseconds: int, message: Any) -> None:
+    def add(self, microseconds: int, message: Any, component: int = 1) -> None:
+        self.link.srcComponent = component
         packet = message.pack(self.link, force_mavlink1=self.version == 1)
         self.content += (START_US + microseconds).to_bytes(8, "big") + packet
+
+
+DATAFLASH = {
+    "GPS": (130, "QBBIHBcLLefffB", "TimeUS,I,Status,GMS,GWk,NSats,HDop,Lat,Lng,Alt,Spd,GCrs,VZ,U"),
+    "POS": (131, "QLLfff", "TimeUS,Lat,Lng,Alt,RelHomeAlt,RelOriginAlt"),
+    "ATT": (132, "QccccCC", "TimeUS,DesRoll,Roll,DesPitch,Pitch,DesYaw,Yaw"),
+    "MNT": (133, "QBffffffff", "TimeUS,I,DesRoll,Roll,DesPitch,Pitch,DesYawB,YawB,DesYawE,YawE"),
+}
+"""Messages of ArduPilot 4.3: number, format and fields."""
+DATAFLASH_CODES = {"Q": "Q", "B": "B", "I": "I", "H": "H", "c": "h", "C": "H", "L": "i", "e": "i", "f": "f"}
+
+
+def dataflash(rows: list[tuple[Any, ...]]) -> bytes:
+    """A log of ArduPilot of rows (kind, then its fields as they are stored), after the descriptions of its messages."""
+    content = b""
+    for kind, (number, layout, fields) in {
+        "FMT": (128, "BBnNZ", "Type,Length,Name,Format,Columns"),
+        **DATAFLASH,
+    }.items():
+        size = 89 if kind == "FMT" else 3 + struct.calcsize("<" + "".join(DATAFLASH_CODES[c] for c in layout))
+        words = (kind.encode(), layout.encode(), fields.encode())
+        content += b"\xa3\x95\x80" + struct.pack("<BB4s16s64s", number, size, *words)
+    for kind, *values in rows:
+        number, layout, _ = DATAFLASH[kind]
+        code = "<" + "".join(DATAFLASH_CODES[c] for c in layout)
+        content += b"\xa3\x95" + bytes([number]) + struct.pack(code, *values)
+    return content
 
 
 @cache

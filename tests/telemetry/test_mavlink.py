@@ -136,3 +136,59 @@ def test_a_gimbal_of_older_senders_does_not_look_north_forever(tmp_path: Path) -
     poses = read_telemetry(written(tmp_path / "a.tlog", position, attitude, old))
     angles = np.degrees(camera_angles(rotation_from_quaternion(poses.enu_from_camera[20])))
     assert angles == pytest.approx([-45, 30, 0], abs=0.1)  # 135 clockwise from north
+
+
+def test_drift_about_zero_before_the_receiver_has_a_fix(tmp_path: Path) -> None:
+    """ArduPilot/ardupilot#2733, mavlink/qgroundcontrol#5397: the filter reports places that nothing has measured."""
+
+    def receiver(k: int) -> Any:
+        return mavlink.MAVLink_gps_raw_int_message(
+            0, 3 if k >= 10 else 1, 48 * 10**7, 11 * 10**7, 560_000, 0, 0, 0, 0, 9
+        )
+
+    def drifting(k: int) -> Any:
+        return position(k) if k >= 10 else position(k, 3e-4 * k, -2e-4 * k)
+
+    def dead_reckoned(k: int) -> Any:
+        return position(k) if k >= 10 else position(k, 47.5, 11.5)
+
+    for name, place in (("a", drifting), ("b", dead_reckoned)):
+        poses = read_telemetry(written(tmp_path / f"{name}.tlog", place, attitude, receiver))
+        places = poses.places[np.isfinite(poses.places).all(1)]
+        assert len(places) and places[:, 0].min() >= 48
+    poses = read_telemetry(written(tmp_path / "c.tlog", drifting, attitude))  # nothing says when there was a fix
+    assert np.nanmin(poses.places[:, 0]) >= 48 and any("before there was a fix" in note for note in poses.notes)
+
+
+def test_other_components_of_a_vehicle(tmp_path: Path) -> None:
+    """A gimbal or a companion computer sends attitudes and places under the vehicle's number, too."""
+    log = TelemetryLog()
+    for k in range(20):
+        log.add(k * 100_000, position(k))
+        log.add(k * 100_000, attitude(k))
+        log.add(k * 100_000 + 50_000, attitude(k, 3.0), component=154)
+        log.add(k * 100_000 + 50_000, position(k, 50.0, 12.0), component=191)
+    (tmp_path / "a.tlog").write_bytes(log.content)
+    poses = read_telemetry(tmp_path / "a.tlog")
+    headings = np.array([rotation_from_quaternion(q)[0, 0] for q in poses.enu_from_body])
+    assert headings == pytest.approx(np.cos(0.1), abs=1e-6)  # all east
+    assert np.nanmax(poses.places[:, 0]) < 48.01
+
+
+def test_two_gimbals_are_never_mixed(tmp_path: Path) -> None:
+    log = TelemetryLog()
+    for k in range(20):
+        log.add(k * 100_000, position(k))
+        log.add(k * 100_000, attitude(k))
+        log.add(k * 100_000, gimbal(16, 0.0)(k), component=154)
+        log.add(k * 100_000 + 30_000, gimbal(16, 120.0)(k), component=171)
+    (tmp_path / "a.tlog").write_bytes(log.content)
+    with pytest.raises(DataError, match="components 154, 171; choose one with --channel"):
+        read_telemetry(tmp_path / "a.tlog")
+    yaws = {}
+    for channel in ("154", "171"):
+        poses = read_telemetry(tmp_path / "a.tlog", options=ReadOptions(camera=channel))
+        known = poses.enu_from_camera[np.isfinite(poses.enu_from_camera).all(1)]
+        yaws[channel] = [np.degrees(camera_angles(rotation_from_quaternion(q))[0]) for q in known[2:-2]]
+    assert np.ptp(yaws["154"]) < 1e-6 and np.ptp(yaws["171"]) < 1e-6
+    assert abs((yaws["154"][0] - yaws["171"][0] + 180) % 360 - 180) == pytest.approx(120, abs=1e-4)

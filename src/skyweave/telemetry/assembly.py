@@ -33,7 +33,7 @@ HALF_KNOWN = {  # of a gimbal whose heading or pitch is in the log: what is not
     (False, True): "it has the gimbal's pitch, and no heading of the gimbal or the drone",
 }
 Angles = tuple[np.ndarray, np.ndarray, np.ndarray]  # yaw, pitch and roll in degrees
-NULL_ISLAND_DEGREES = 1e-6  # from 0, 0, which is written before there is a fix
+NULL_ISLAND_DEGREES = 0.01  # from 0, 0, about which filters drift before there is a fix; it is open ocean
 
 
 def assemble_poses(samples: LogSamples) -> PosesOverTime:

@@ -74,6 +74,7 @@ READERS: Registry[type[TelemetryReader]] = Registry(
         "dji-srt": "skyweave.telemetry.formats.subtitles:SubtitleReader",
         "misb-klv": "skyweave.telemetry.formats.misb:MisbReader",
         "mavlink": "skyweave.telemetry.formats.mavlink:MavlinkReader",
+        "ardupilot": "skyweave.telemetry.formats.dataflash:DataflashReader",
         "px4-ulog": "skyweave.telemetry.formats.ulog:UlogReader",
         "ros-bag": "skyweave.telemetry.formats.ros_bag:RosBagReader",
         "fixed-cameras": "skyweave.telemetry.formats.fixed_cameras:FixedCameraReader",

@@ -36,6 +36,7 @@ SIGNED = 0x01  # incompatibility flag of version 2
 LATEST_STAMP_US = 9_000_000_000_000_000  # 2255; what is greater is no stamp
 LINK_DELAY_STD_S = 0.1  # from the vehicle to the ground station
 MIN_FIX = 2
+AUTOPILOT = 1  # number of its component
 UNKNOWN_HEADING = 65_535
 ATTITUDES, POSITIONS, RECEIVER = "ATTITUDE", "GLOBAL_POSITION_INT", "GPS_RAW_INT"
 GIMBAL, MOUNT, MOUNT_OLD, VIEW = (
@@ -76,14 +77,15 @@ class MavlinkReader:
 
         Args:
             path: of the log.
-            options: ``platform`` is the system number, where several vehicles are in the log.
+            options: ``platform`` is the system number, where several vehicles are in the log, ``camera`` the number of
+                the component, where a vehicle has several gimbals or cameras.
 
         Raises:
-            DataError: no packets, several vehicles and no choice among them, or none that says where it is.
+            DataError: no packets, several vehicles or gimbals and no choice among them, or none that says where it is.
         """
         systems = _read_messages(path.read_bytes())
         system = _choose_system(systems, options.platform, path.name)
-        messages = systems[system]
+        messages = _of_one_component(systems[system], options.camera, path.name)
         body = _body(messages[ATTITUDES])
         streams = [*_positions(messages), body, *_gimbals(messages, body), *_views(messages[VIEW])]
         first = min(time for kind in messages.values() for time, _ in kind)
@@ -169,6 +171,33 @@ def _choose_system(systems: Mapping[int, Mapping[str, list[Message]]], platform:
     return placed[0] if placed else next(iter(systems))
 
 
+def _of_one_component(messages: Mapping[str, list[Message]], camera: str, source: str) -> dict[str, list[Message]]:
+    """Messages of the autopilot, and of one gimbal: others of a vehicle say how they are turned by the same messages.
+
+    A gimbal that the autopilot speaks for has a number of its own in the message.
+    """
+    chosen: dict[str, list[Message]] = defaultdict(list)
+    for kind in (POSITIONS, RECEIVER, ATTITUDES):
+        components = {message.get_srcComponent() for _, message in messages.get(kind, ())}
+        autopilot = AUTOPILOT if AUTOPILOT in components else min(components, default=AUTOPILOT)
+        chosen[kind] = [entry for entry in messages.get(kind, ()) if entry[1].get_srcComponent() == autopilot]
+    for kind in (GIMBAL, MOUNT, MOUNT_OLD, VIEW):
+        entries = messages.get(kind, ())
+        devices = sorted({_device(message) for _, message in entries})
+        chosen_devices = [device for device in devices if str(device) == camera] or devices
+        if len(chosen_devices) > 1:
+            raise DataError(
+                f"{source} has {kind} of the components {', '.join(map(str, devices))}; choose one with --channel"
+            )
+        chosen[kind] = [entry for entry in entries if _device(entry[1]) in chosen_devices]
+    return chosen
+
+
+def _device(message: Any) -> int:
+    """Number of a gimbal or camera: of its component, or that by which its autopilot knows it."""
+    return int(getattr(message, "gimbal_device_id", 0) or message.get_srcComponent())
+
+
 def _times(messages: Sequence[Message]) -> np.ndarray:
     return np.array([time for time, _ in messages], np.int64)
 
@@ -186,6 +215,9 @@ def _positions(messages: Mapping[str, list[Message]]) -> list[Stream]:
     """Places and heights by the vehicle's filter, else by its receiver."""
     if filtered := messages[POSITIONS]:
         columns = {"latitude": _field(filtered, "lat", 1e-7), "longitude": _field(filtered, "lon", 1e-7)}
+        fixed = [time for time, message in messages[RECEIVER] if message.fix_type >= MIN_FIX]
+        if messages[RECEIVER] and messages[RECEIVER][0][1].fix_type < MIN_FIX:  # until then the filter drifts
+            columns["latitude"][_times(filtered) < min(fixed, default=np.iinfo(np.int64).max)] = np.nan
         heights = {"sea_level": _field(filtered, "alt", 1e-3), "takeoff": _field(filtered, "relative_alt", 1e-3)}
         return [Stream(_times(filtered), columns, heights)]  # type: ignore[arg-type]
     received = [message for message in messages[RECEIVER] if message[1].fix_type >= MIN_FIX]

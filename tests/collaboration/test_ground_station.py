@@ -1,4 +1,6 @@
-"""A ground station's frames are those of a peer: the same bytes, budgets and fusion."""
+"""A ground station's frames travel as those of a peer, and are read as base maps."""
+
+import copy
 
 import numpy as np
 import pytest
@@ -56,10 +58,36 @@ def test_a_pass_travels_within_any_budget_and_is_fused(model: CollaborativeModel
     grid = ego.grid.subgrid(16, 16, size, size)
     nothing = torch.zeros(model.perception.config.lift.channels, size, size)
     unseen = torch.zeros(size, size, dtype=torch.bool)
-    alone = agent.fuse(nothing, unseen, grid, [], 0, [], GroundPlane()).maps
-    errors = agent.pose_errors([7])
-    together = agent.fuse(nothing, unseen, grid, [received], 0, errors, GroundPlane()).maps
-    assert not torch.allclose(alone, together)
+    alone = agent.fuse(nothing, unseen, grid, [], 0, [], GroundPlane())
+    together = agent.fuse(nothing, unseen, grid, [received], 0, agent.pose_errors([7]), GroundPlane())
+    assert torch.equal(alone.maps, together.maps), "it is no platform"
+    assert alone.base_maps is None and together.base_maps is not None
+    features, visible = together.base_maps.features[0, 0], together.base_maps.visible[0, 0]
+    assert visible.any() and features.std() > 0
+    elsewhere = agent.fuse(nothing, unseen, ego.grid.subgrid(20, 12, size, size), [received], 0, [], GroundPlane())
+    assert elsewhere.base_maps is not None
+    moved = elsewhere.base_maps.features[0, 0]
+    assert torch.equal(moved[:, :-4, 4:], features[:, 4:, :-4]), "it lies where it lies, whatever the receiver's map"
+
+
+def test_whoever_reads_imagery_otherwise_takes_it_for_nothing(model: CollaborativeModel) -> None:
+    """Another encoder of rasters, and none: the fingerprint of imagery is another one, that of platforms the same."""
+    other = copy.deepcopy(model)
+    assert other.perception.rasters is not None
+    other.perception.rasters.output.bias.data += 1.0
+    cameras_only = copy.deepcopy(model)
+    cameras_only.perception.rasters = None
+    station = GroundStation(model, [BaseMap("satellite", pass_of_satellite)])
+    ego = station.observe((0.0, 0.0), GroundPlane(), None, 0)
+    assert ego is not None
+    chunks = station.encode(station.compose(ego, 4000, platform=7), 4000)
+    for stranger in (other, cameras_only):
+        agent = Agent(stranger)
+        assert model.tables is not None and agent.tables[0].model == model.tables.model
+        received = agent.receive(chunks)
+        assert received is None or received.high is None
+    with_base_map, without = Agent(model).tables, Agent(cameras_only).tables
+    assert len(with_base_map) == 2 and len(without) == 1
 
 
 def test_what_it_cannot_tell_of_is_refused(model: CollaborativeModel) -> None:

@@ -33,10 +33,13 @@ TAKEN = "2026-03-01T12:00:00+00:00"
 def perception() -> PerceptionModel:
     small = BackboneConfig(width=32, depth=1, heads=2, patch_size=8)
     rasters = RasterConfig(context=4, channels=8)
-    return PerceptionModel(
+    model = PerceptionModel(
         toy.config(rasters=rasters, history=1, heads={"detection": {}, "land_cover": {}}),
         build_backbone(small, [toy.RGB], seed=0),
     ).eval()
+    assert model.base_map_fusion is not None
+    torch.nn.init.eye_(model.base_map_fusion.output.weight.data[..., 0, 0])  # as if trained: it starts as zero
+    return model
 
 
 @pytest.fixture(scope="module")

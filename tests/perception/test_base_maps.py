@@ -10,7 +10,7 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.core.errors import DataError, WeightsError
+from skyweave.core.errors import ConfigError, DataError, WeightsError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.perception.augmentation import AugmentationConfig
@@ -132,7 +132,7 @@ def _places(objects: ObjectTargets) -> tuple[list[int], np.ndarray]:
 def test_a_model_that_reads_rasters_is_the_old_one_where_there_are_none() -> None:
     plain, reading = model(None).eval(), model().eval()
     assert reading.state_dict().keys() - plain.state_dict().keys() == {
-        key for key in reading.state_dict() if key.startswith("rasters.")
+        key for key in reading.state_dict() if key.startswith(("rasters.", "base_map_fusion."))
     }
     reading.load_state_dict(plain.state_dict(), strict=False)
     batch = collate([PerceptionDataset([toy.scene(4, 2)], config())[2]])
@@ -162,20 +162,44 @@ def test_rasters_alone_are_a_map_as_well() -> None:
     """No camera at all: the ego sees nothing, and the heads still read what the satellite shows."""
     sample = PerceptionDataset([scene()], config())[2]
     batch = collate([replace(sample, frames=[[], []])])
-    perception = model().eval()
+    perception = with_trained_base_maps(model()).eval()
     assert batch.base_maps is not None
     with torch.inference_mode():
         base = perception.observe(batch.base_maps)
-        observed = [perception.observe(views).joined(base) for views in batch.frames]
-        with_base = perception.perceive([perception.fuse(maps) for maps in observed])["detection"]["heatmap"]
+        observed = [perception.observe(views) for views in batch.frames]
+        fused = [perception.fuse(maps) for maps in observed]
+        with_base = perception.perceive(fused, base_maps=base)["detection"]["heatmap"]
         without = perception(batch.frames)["detection"]["heatmap"]
-    assert observed[0].visible[:, -1].any() and not observed[0].visible[:, 0].any()
+    assert base.visible.any() and not observed[0].visible.any()
     assert not torch.allclose(with_base, without)
+
+
+def test_base_maps_change_nothing_before_they_are_trained_and_nothing_where_they_are_not() -> None:
+    perception = model().eval()
+    batch = collate([PerceptionDataset([scene()], config())[2]])
+    assert batch.base_maps is not None
+    with torch.inference_mode():
+        base = perception.observe(batch.base_maps)
+        fused = [perception.fuse(perception.observe(views)) for views in batch.frames]
+        without = perception.perceive(fused)["detection"]["heatmap"]
+        untrained = perception.perceive(fused, base_maps=base)["detection"]["heatmap"]
+        with_trained_base_maps(perception)
+        trained = perception.perceive(fused, base_maps=base)["detection"]["heatmap"]
+        absent = perception.perceive(fused, base_maps=base.drop_platforms(torch.ones(1, 1, dtype=torch.bool)))
+    assert torch.equal(untrained, without) and torch.equal(absent["detection"]["heatmap"], without)
+    assert not torch.allclose(trained, without)
+
+
+def with_trained_base_maps(perception: PerceptionModel) -> PerceptionModel:
+    """The last layer of their fusion is zero at first; here it is not."""
+    assert perception.base_map_fusion is not None
+    torch.nn.init.eye_(perception.base_map_fusion.output.weight.data[..., 0, 0])
+    return perception
 
 
 def test_training_leaves_base_maps_out_by_themselves() -> None:
     dataset = PerceptionDataset([scene()], config())
-    perception = model()
+    perception = with_trained_base_maps(model())
     module = PerceptionModule(perception, PerceptionOptimiserConfig(), PerceptionLossConfig(), dataset)
     batch = collate([dataset[k] for k in range(4)] * 8)
     kept, base_maps = module._kept_platforms(batch)
@@ -210,3 +234,17 @@ def test_weights_of_a_model_that_reads_rasters_are_stored(tmp_path: Path) -> Non
     again = load_perception(tmp_path / "weights.safetensors")
     assert again.config == perception.config
     assert all(torch.equal(again.state_dict()[key], value) for key, value in perception.state_dict().items())
+
+
+def test_samples_of_base_maps_alone_read_no_camera_and_see_no_object() -> None:
+    augmentation = AugmentationConfig(base_maps_only=0.5)
+    dataset = PerceptionDataset([scene(8)], config(), augmentation)
+    blind = [not any(sample.frames) for sample in (dataset[number] for number in range(24))]
+    assert 4 <= sum(blind) <= 20
+    for number, alone in enumerate(blind):
+        objects = dataset[number].objects
+        assert len(objects.observed) and (not alone) == bool(objects.seen_by.any()) == bool(objects.observed.any())
+    without = PerceptionDataset([toy.scene(8, 2)], config(), augmentation)
+    assert all(any(without[number].frames) for number in range(8)), "nothing else to see there"
+    with pytest.raises(ConfigError, match=r"base_maps_only is 1\.5"):
+        AugmentationConfig(base_maps_only=1.5)

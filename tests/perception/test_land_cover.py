@@ -41,12 +41,13 @@ def ground() -> np.ndarray:
     return cover
 
 
-def scene(frames: int = 3) -> RecordedScene:
-    """The toy scene over that ground, with a photograph of it."""
+def scene(frames: int = 3, turned: bool = False) -> RecordedScene:
+    """The toy scene over that ground or over the same turned by a quarter, with a photograph of the ground."""
+    cover = np.rot90(ground()) if turned else ground()
     colours = np.array([[60, 60, 60], [80, 160, 70], [30, 60, 200]], np.float32)
-    pixels = colours[np.where(ground() == UNKNOWN_COVER, 1, ground())].transpose(2, 0, 1)
+    pixels = colours[np.where(cover == UNKNOWN_COVER, 1, cover)].transpose(2, 0, 1)
     base = BaseMap("ortho", lambda: Observation.from_pixels(pixels, toy.RGB, 1.0, geometry=PLACE), 0, 0.5)
-    return replace(toy.scene(frames, 2), base_maps=(base,), land_cover=LandCoverRaster(CLASSES, PLACE, ground))
+    return replace(toy.scene(frames, 2), base_maps=(base,), land_cover=LandCoverRaster(CLASSES, PLACE, lambda: cover))
 
 
 def config(**changes: object) -> PerceptionConfig:
@@ -89,18 +90,20 @@ def test_overlap_is_counted_over_known_cells() -> None:
 
 
 def test_it_learns_from_a_base_map_what_covers_the_ground() -> None:
-    dataset = PerceptionDataset([scene()], config())
+    """Two scenes that look alike to the drones over different ground."""
+    scenes = [scene(), scene(turned=True)]
+    dataset = PerceptionDataset(scenes, config())
     backbone = build_backbone(BackboneConfig(width=32, depth=1, heads=2, patch_size=8), [toy.RGB], seed=0)
     model = PerceptionModel(config(), backbone)
     module = PerceptionModule(
         model, PerceptionOptimiserConfig(), PerceptionLossConfig(balance=False, gradient_scale={}), dataset
     )
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    batch = collate([dataset[0], dataset[2]])
+    batch = collate([dataset[0], dataset[3]])
     before = evaluate(model, dataset).values["cover_mIoU"]
     model.train()
     losses = []
-    for _ in range(25):
+    for _ in range(60):
         optimiser.zero_grad()
         loss, parts = module.loss(batch)
         loss.backward()
@@ -108,9 +111,9 @@ def test_it_learns_from_a_base_map_what_covers_the_ground() -> None:
         losses.append(parts["land_cover/classes"].item())
     assert losses[-1] < 0.5 * losses[0]
     scores = evaluate(model, dataset)
-    blind = evaluate(model, PerceptionDataset([scene()], config(), base_maps=[]))
+    blind = evaluate(model, PerceptionDataset(scenes, config(), base_maps=[]))
     assert before < 0.5 < 0.75 < scores.values["cover_mIoU"]
-    assert blind.values["cover_mIoU"] < scores.values["cover_mIoU"] - 0.1, "it is the base map that tells"
+    assert blind.values["cover_mIoU"] < 0.6, "it is the base map that tells"
 
 
 def test_unknown_ground_teaches_nothing() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skyweave.collaboration.box_fusion import merge_received_boxes
 from skyweave.collaboration.boxes import extrapolate_boxes
-from skyweave.collaboration.fusion_input import PeerMap
+from skyweave.collaboration.entropy_tables import imagery_tables
 from skyweave.collaboration.map_memory import NANOSECONDS, MapMemory
 from skyweave.collaboration.messages import build_message, encode_message
 from skyweave.collaboration.model import CollaborativeModel
@@ -25,6 +25,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.observation import Observation
+from skyweave.perception.model import PlatformMaps
 from skyweave.perception.prediction import decode_maps
 from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import BaseMap
@@ -38,10 +39,12 @@ class FusedMap:
     Attributes:
         maps: (1, channels, rows, columns).
         boxes: received of each peer, for the final list of detections.
+        base_maps: features of imagery that came; None where none did.
     """
 
     maps: Tensor
     boxes: list[BoxList]
+    base_maps: PlatformMaps | None = None
 
 
 class Agent:
@@ -49,7 +52,7 @@ class Agent:
 
     Args:
         model: in any mode, on any device; it is switched to evaluation.
-        base_maps: on board; they are fused like peers, and never sent.
+        base_maps: on board; they are never sent.
 
     Raises:
         ConfigError: there are base maps, and the model reads cameras only.
@@ -67,11 +70,12 @@ class Agent:
         config = model.perception.config
         self._observer = EgoObserver(model.perception, model.strategy.sends_boxes, base_maps)
         self._memory = MapMemory(config.history, config.interval)
+        self._imagery = imagery_tables(model)
 
     @property
     def tables(self) -> tuple[EntropyTables, ...]:
         """Return the entropy tables by which the agent encodes and decodes; none where no features travel."""
-        return () if self.model.tables is None else (self.model.tables,)
+        return tuple(one for one in (self.model.tables, self._imagery) if one is not None)
 
     def observe(
         self,
@@ -161,7 +165,6 @@ class Agent:
         time: int,
         errors: Sequence[PoseError],
         ground: Ground,
-        base_maps: Sequence[PeerMap] = (),
     ) -> FusedMap:
         """Fuse the ego's map with what came.
 
@@ -173,11 +176,10 @@ class Agent:
             time: of the ego's frame, UTC nanoseconds.
             errors: of each frame's pose; none: all are believed.
             ground: under the map.
-            base_maps: on board, on ``grid``.
         """
         ego, ego_visible = ego.to(self.device), ego_visible.to(self.device)
-        received = decode_received(self.model, ego, ego_visible, grid, frames, time, errors, ground, base_maps)
-        return FusedMap(self.model.strategy.fuse(received.inputs), received.boxes)
+        received = decode_received(self.model, ego, ego_visible, grid, frames, time, errors, ground, self._imagery)
+        return FusedMap(self.model.strategy.fuse(received.inputs), received.boxes, received.base_maps)
 
     @torch.inference_mode()
     def read_out(
@@ -189,6 +191,7 @@ class Agent:
         ground: Ground,
         time: int,
         beyond_map: bool = False,
+        base_maps: PlatformMaps | None = None,
     ) -> ScenePrediction:
         """Read every task's results off the fused maps of the model's frames, and merge received boxes.
 
@@ -200,10 +203,12 @@ class Agent:
             ground: under them.
             time: of the present frame, UTC nanoseconds.
             beyond_map: keep received boxes that lie beyond the map.
+            base_maps: on board or received, on ``grid``.
         """
         perception = self.model.perception
         with inference_autocast(self.device):
-            outputs = perception.perceive([maps.float() for maps in fused], present.to(self.device))
+            maps = [one.float() for one in fused]
+            outputs = perception.perceive(maps, present.to(self.device), base_maps=base_maps)
         scene = decode_maps(perception, outputs, [grid], [ground], [time])[0]
         if not self.model.strategy.merges_boxes:
             return scene
@@ -224,24 +229,14 @@ class Agent:
         features, visible = (part[..., margin:-margin, margin:-margin] for part in (ego.features, ego.visible))
         self.align(ego.boxes, frames, ego.time)
         errors = self.pose_errors([frame.platform for frame in frames])
-        base_maps = _base_maps_as_peers(ego, margin, self.model.strategy.box_channels)
-        fused = self.fuse(features, visible, grid, frames, ego.time, errors, ground, base_maps)
+        fused = self.fuse(features, visible, grid, frames, ego.time, errors, ground)
+        base_maps = fused.base_maps
+        if ego.base_maps is not None:
+            base_maps = ego.base_maps.without_margin(margin).joined(base_maps)
         self._memory.push(ego.time, grid, fused.maps.float())
         maps, present = self._memory.recall(ego.time, grid)
-        scene = self.read_out(maps, present, fused.boxes, grid, ground, ego.time, beyond_map=True)
+        scene = self.read_out(maps, present, fused.boxes, grid, ground, ego.time, True, base_maps)
         return replace(scene, novelty=ego.novelty)
-
-
-def _base_maps_as_peers(ego: EgoMaps, margin: int, box_channels: int) -> list[PeerMap]:
-    """Return the base maps on board as what came of peers, in full and without boxes, on the inner part of the map."""
-    if ego.base_maps is None:
-        return []
-    inner = (..., slice(margin, -margin), slice(margin, -margin))
-    maps = ego.base_maps.features[0].float()[inner], ego.base_maps.visible[0].float()[inner]
-    return [
-        PeerMap(features, visible, visible, visible.new_zeros(box_channels, *visible.shape), 0.0)
-        for features, visible in zip(*maps, strict=True)
-    ]
 
 
 def compensate(frame: FrameContent, time: int) -> FrameContent:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from skyweave.wire import EntropyTables
 MAX_CALIBRATION_MAPS = 64  # from which occurrences are counted
 CALIBRATION_BUDGETS_BYTES = (300.0, 3000.0, 30_000.0)  # the cells that these would hold are counted
 FINGERPRINTED_PARTS = ("codec.", "perception.backbone.", "perception.neck.", "perception.lift.")
+IMAGERY_PARTS = (*FINGERPRINTED_PARTS, "perception.rasters.", "perception.base_map_fusion.fusion.")
 CODEC_ID = 1  # number of this codec on the wire
 
 
@@ -70,8 +72,26 @@ def codec_fingerprint(model: CollaborativeModel) -> int:
     Args:
         model: on any device.
     """
+    return _checksum(model, FINGERPRINTED_PARTS)
+
+
+def imagery_tables(model: CollaborativeModel) -> EntropyTables | None:
+    """Return the tables of features of imagery: another feature space, so another fingerprint, in the same codec.
+
+    Args:
+        model: on any device.
+
+    Returns:
+        None where the model reads cameras only, or its tables are not frozen.
+    """
+    if model.tables is None or model.perception.rasters is None:
+        return None
+    return replace(model.tables, fingerprint=_checksum(model, IMAGERY_PARTS))
+
+
+def _checksum(model: CollaborativeModel, parts: tuple[str, ...]) -> int:
     digest = 0
     for name, value in sorted(model.state_dict().items()):
-        if name.startswith(FINGERPRINTED_PARTS):
+        if name.startswith(parts):
             digest = zlib.crc32(value.detach().cpu().float().contiguous().numpy().tobytes(), digest)
     return digest or 1

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.boxes import empty_box_list
+from skyweave.collaboration.entropy_tables import imagery_tables
 from skyweave.collaboration.messages import build_message, encode_message
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import MARGIN_CELLS, SNAP_CELLS, EgoMaps
@@ -28,7 +29,8 @@ IDENTITY_QUATERNION = np.array([1.0, 0.0, 0.0, 0.0])
 class GroundStation:
     """Sends coded features of orthorectified images of one place.
 
-    Several images of it are fused before they are sent, as a receiver would fuse them.
+    Several images of it are fused before they are sent, as a receiver would fuse them. They are features of another
+    time: receivers read them as base maps, not as what a platform sees, and tell them by their fingerprint.
 
     Args:
         model: with frozen tables, whose perception model reads rasters.
@@ -43,6 +45,7 @@ class GroundStation:
             raise ConfigError("base_maps is empty: a ground station needs an image to tell of; name at least one")
         self.model = model.eval()
         self._carried = CarriedMaps(model.perception, base_maps)
+        self._tables = imagery_tables(model)
 
     @torch.inference_mode()
     def observe(self, centre: tuple[float, float], ground: Ground, crs: str | None, time: int) -> EgoMaps | None:
@@ -59,7 +62,7 @@ class GroundStation:
             placed = self._carried.place(grid, ground, time)
         if placed is None:
             return None
-        features = self.model.perception.fuse(placed)[0].float()
+        features = self.model.perception.fuse_base_maps(placed)[0].float()
         pose = Pose(np.array([*centre, 0.0]), IDENTITY_QUATERNION)
         return EgoMaps(features, placed.visible[0].any(0), grid, empty_box_list(), time, pose)
 
@@ -78,7 +81,8 @@ class GroundStation:
             WeightsError: the model's tables are not frozen.
         """
         message = build_message(self.model, ego, budget_bytes, None, None, platform, sequence)
-        return replace(message, request=None)
+        fingerprint = message.fingerprint if self._tables is None else self._tables.fingerprint
+        return replace(message, fingerprint=fingerprint, request=None)
 
     def encode(self, message: FrameContent, budget_bytes: int | None = None, mtu: int = 1200) -> list[bytes]:
         """Encode a message as chunks within a budget.
@@ -88,7 +92,7 @@ class GroundStation:
             budget_bytes: of all chunks; None: everything is sent.
             mtu: bytes of the largest chunk.
         """
-        tables = () if self.model.tables is None else (self.model.tables,)
+        tables = () if self._tables is None else (self._tables,)
         return encode_message(message, tables, budget_bytes, mtu)
 
     def _grid(self, centre: tuple[float, float], crs: str | None) -> MapGrid:

@@ -100,16 +100,15 @@ class EgoObserver:
             maps = self.model.observe(Views.from_views(views, [grid], 1, [ground]).to(self.device))
             base_maps = self._carried.place(grid, ground, time)
         features, visible = maps.features[0, 0].float(), maps.visible[0, 0]
-        fused = self.model.fuse(PlatformMaps(features[None, None], visible[None, None], []).joined(base_maps))
-        self._memory.push(time, grid, fused)
-        boxes = self._detect(time, grid, ground) if self.detects else empty_box_list()
+        self._memory.push(time, grid, self.model.fuse(PlatformMaps(features[None, None], visible[None, None], [])))
+        boxes = self._detect(time, grid, ground, base_maps) if self.detects else empty_box_list()
         novelty = None if maps.novelty is None else float(maps.novelty[0, 0])
         return EgoMaps(features, visible, grid, boxes, time, platform_pose(geometries[0]), novelty, base_maps)
 
-    def _detect(self, time: int, grid: MapGrid, ground: Ground) -> BoxList:
+    def _detect(self, time: int, grid: MapGrid, ground: Ground, base_maps: PlatformMaps | None) -> BoxList:
         fused, present = self._memory.recall(time, grid)
         with inference_autocast(self.device):
-            outputs = self.model.perceive(fused, present)
+            outputs = self.model.perceive(fused, present, base_maps=base_maps)
         detection_outputs = {"detection": outputs["detection"]} if "detection" in outputs else {}
         scene = decode_maps(self.model, detection_outputs, [grid], [ground], [time], MIN_SHARED_SCORE)[0]
         return box_list_from_detections(scene.detections, self.model.config.categories)

@@ -17,8 +17,9 @@ from skyweave.collaboration.precision import module_device
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
+from skyweave.perception.model import PlatformMaps
 from skyweave.perception.targets import rasterise
-from skyweave.wire import BoxList, Cells, FrameContent, WireGrid
+from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, WireGrid
 
 MIN_COVERED_SHARE = 0.8  # of a box's cells that came in full, from which the fused map says more than the box
 
@@ -31,24 +32,29 @@ class ReceivedFeatures:
         inputs: for the strategy to fuse.
         boxes: of each peer, put where they belong; without those whose place came in full: the fused map shows that
             better than one platform alone could.
+        base_maps: features of imagery that came (`skyweave.collaboration.ground_station`); None where none did.
     """
 
     inputs: FusionInput
     boxes: list[BoxList]
+    base_maps: PlatformMaps | None = None
 
 
 @torch.inference_mode()
-def decode_features(model: CollaborativeModel, frame: FrameContent) -> DecodedFeatures | None:
+def decode_features(
+    model: CollaborativeModel, frame: FrameContent, tables: EntropyTables | None = None
+) -> DecodedFeatures | None:
     """Decode what a frame, whole or in part, holds of the sender's map, on the sender's grid.
 
     Args:
         model: of the receiver.
         frame: as received.
+        tables: of the features' space; default those of platforms.
 
     Returns:
         a batch of one on the model's device; None without features, or with those of another model.
     """
-    tables = model.tables
+    tables = tables or model.tables
     readable = tables is not None and (frame.fingerprint, frame.codec, frame.quality) == tables.model
     if not readable or (frame.low is None and frame.high is None):
         return None
@@ -78,7 +84,7 @@ def decode_received(
     time: int,
     errors: Sequence[PoseError] = (),
     ground: Ground | None = None,
-    base_maps: Sequence[PeerMap] = (),
+    imagery: EntropyTables | None = None,
 ) -> ReceivedFeatures:
     """Decode others' frames and bring them onto the ego's grid.
 
@@ -92,13 +98,16 @@ def decode_received(
         errors: of each frame's pose (`skyweave.collaboration.pose_alignment`); none: all poses are believed. What
             comes from a pose that is not trusted is left out.
         ground: on which maps lie; needed where there are errors.
-        base_maps: that the ego carries, on ``grid``; they come after the peers.
+        imagery: tables by which features of imagery are read; None: they are not.
 
     Raises:
         ValueError: there are errors of poses, and no ground.
     """
-    peers, boxes_of_peers = [], []
+    peers, boxes_of_peers, base_maps = [], [], []
     for number, frame in enumerate(frames):
+        if imagery is not None and (frame.fingerprint, frame.codec, frame.quality) == imagery.model:
+            base_maps.append(_base_map(model, frame, grid, imagery))
+            continue
         error = errors[number] if errors else PoseError()
         if not error.trusted:
             continue
@@ -111,8 +120,28 @@ def decode_received(
         if boxes is not None:
             covered = _covered_share(boxes, peer.exact.cpu().numpy(), grid) >= MIN_COVERED_SHARE
             boxes_of_peers.append(_uncovered_boxes(boxes, covered, grid))
-    inputs = FusionInput.from_peers(ego, ego_visible, [*peers, *base_maps], model.strategy.box_channels)
-    return ReceivedFeatures(inputs, boxes_of_peers)
+    inputs = FusionInput.from_peers(ego, ego_visible, peers, model.strategy.box_channels)
+    return ReceivedFeatures(inputs, boxes_of_peers, _stack_base_maps(base_maps))
+
+
+def _base_map(
+    model: CollaborativeModel, frame: FrameContent, grid: MapGrid, imagery: EntropyTables
+) -> tuple[Tensor, Tensor] | None:
+    """Return features and visibility of imagery on the ego's grid; None where nothing of it came."""
+    decoded = decode_features(model, frame, imagery)
+    if decoded is None:
+        return None
+    features, visible, _ = _on_ego_grid(decoded, frame.grid, grid, None, None)
+    return features, visible > 0
+
+
+def _stack_base_maps(base_maps: Sequence[tuple[Tensor, Tensor] | None]) -> PlatformMaps | None:
+    """Return base maps as those of one sample."""
+    came = [one for one in base_maps if one is not None]
+    if not came:
+        return None
+    features, visible = (torch.stack(part)[None] for part in zip(*came, strict=True))
+    return PlatformMaps(features, visible, [])
 
 
 def _peer_map(

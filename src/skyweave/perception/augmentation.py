@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import make_transform, rotation_about_z, transform_points
@@ -25,6 +26,8 @@ class AugmentationConfig:
         shift: move the map by up to so many metres each way.
         zoom: enlarge a random window of each image by up to this factor; its camera follows.
         photometric: effects of light and cameras, one draw for all images of a platform.
+        base_maps_only: share of the samples with base maps of which no camera is read: they take a fraction of the
+            time, and teach what imagery alone can tell.
     """
 
     rotate: bool = True
@@ -32,6 +35,11 @@ class AugmentationConfig:
     shift: float = 8.0
     zoom: float = 1.25
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    base_maps_only: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.base_maps_only <= 1:
+            raise ConfigError(f"augmentation.base_maps_only is {self.base_maps_only}; use a share from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,19 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         generator = np.random.default_rng([self.seed, epoch, number])
         platforms = self._platforms(frame, frame_index, generator)
         grid, world = self._place_map(scene, frame, platforms[0], generator)
+        base_maps = self._base_maps(scene, frame.time, grid, world, generator)
+        blind = bool(base_maps) and self._sees_base_maps_only(generator)
         cameras = self._camera_effects(platforms, generator)
-        frames = []
+        frames: list[list[View]] = []
         for past in timeline.past_frames(frame.time):
             depth = self.depth and past == frame_index
-            views = [] if past is None else self._views(scene.frames[past], platforms, world, cameras, generator, depth)
-            frames.append(views)
+            if past is None or blind:
+                frames.append([])
+            else:
+                frames.append(self._views(scene.frames[past], platforms, world, cameras, generator, depth))
         objects = world.objects(timeline.objects_at(frame_index, grid, platforms, world.raster))
-        base_maps = self._base_maps(scene, frame.time, grid, world, generator)
+        if blind:
+            objects = replace(objects, seen_by=np.zeros_like(objects.seen_by), observed=np.zeros_like(objects.observed))
         return PerceptionSample(
             frames, grid, scene.ground, objects, scene.name, frame_index, platforms[0], platforms, frame.time, base_maps
         )
@@ -149,6 +154,11 @@ class PerceptionDataset(Dataset[PerceptionSample]):
             for base, view in zip(chosen, views, strict=True)
             if view is not None
         ]
+
+    def _sees_base_maps_only(self, generator: np.random.Generator) -> bool:
+        """Return whether a sample that has base maps goes without cameras."""
+        share = 0.0 if self.augmentation is None else self.augmentation.base_maps_only
+        return share > 0 and generator.random() < share
 
     def _camera_effects(self, platforms: Sequence[str], generator: np.random.Generator) -> dict[str, CameraEffects]:
         """Of each platform what light and its camera do to its images of a sample."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.mapping import BEVFeatures, Lift, plan_lift
 from skyweave.mapping.fusion import build_fusion
 from skyweave.perception.balance import balance_images
+from skyweave.perception.base_map_fusion import BaseMapFusion
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.domain import TrainingDomain
@@ -24,6 +26,7 @@ from skyweave.perception.raster_encoder import RasterEncoder
 from skyweave.perception.views import Views
 
 RAY_FREQUENCIES = 6  # octaves in which a ray's direction is encoded (NeRF, arXiv 2003.08934)
+RasterPart = TypeVar("RasterPart", RasterEncoder, BaseMapFusion)
 MAP_MULTIPLE = 4  # that rows and columns of a map are of: the encoder halves it twice
 RESOLUTION_TOLERANCE_M = 1e-9
 
@@ -58,12 +61,32 @@ class PlatformMaps:
         """Return the maps of these platforms and of others, the others last.
 
         Args:
-            others: of the same samples, such as base maps; None: there are none.
+            others: of the same samples; None: there are none.
         """
         if others is None:
             return self
         features = torch.cat([self.features, others.features.to(self.features.dtype)], 1)
         return replace(self, features=features, visible=torch.cat([self.visible, others.visible], 1))
+
+    def without_margin(self, cells: int) -> "PlatformMaps":
+        """Return the inner part of the maps.
+
+        Args:
+            cells: that are cut off along each side, more than 0.
+        """
+        inner = (..., slice(cells, -cells), slice(cells, -cells))
+        return replace(self, features=self.features[inner], visible=self.visible[inner])
+
+    def followed_by(self, others: "PlatformMaps") -> "PlatformMaps":
+        """Return the maps of these samples and of others of as many platforms.
+
+        Args:
+            others: whose samples come after these.
+        """
+        features, visible = (
+            torch.cat(pair) for pair in ((self.features, others.features), (self.visible, others.visible))
+        )
+        return replace(self, features=features, visible=visible)
 
 
 class PerceptionModel(nn.Module):
@@ -100,9 +123,10 @@ class PerceptionModel(nn.Module):
             self.memory = TemporalFusion(config.lift.channels, config.history, config.trunk[0])
             self.trunk = BEVEncoder(config.trunk)
             self.heads = build_heads(config)
-            self.rasters = (
-                None if config.rasters is None else RasterEncoder(config.rasters, width, levels, config.lift.channels)
-            )
+            self.rasters = self.base_map_fusion = None
+            if config.rasters is not None:
+                self.rasters = RasterEncoder(config.rasters, width, levels, config.lift.channels)
+                self.base_map_fusion = BaseMapFusion(config.lift.channels, config.trunk[0])
 
     def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, HeadOutputs]:
         """Perceive a batch.
@@ -160,19 +184,25 @@ class PerceptionModel(nn.Module):
         """Return maps (samples * platforms, ...) to which rasters were added."""
         if not views.rasters:
             return features, visible
-        if self.rasters is None:
-            raise DataError(
-                "this model reads cameras only, and got rasters; leave base maps out, or train one with model.rasters"
-            )
+        encoder = self._raster_part(self.rasters)
         for group in views.rasters:
             grids = [views.grids[index // views.platforms] for index in group.maps]
-            placed = self.rasters(self.backbone, group, grids, self.config.balance)
+            placed = encoder(self.backbone, group, grids, self.config.balance)
             index = torch.tensor(group.maps, device=features.device)
             added = torch.stack([one.features for one in placed])
             features = features.index_add(0, index, added.to(features.dtype))
             seen = torch.stack([one.visible for one in placed])
             visible = visible.index_put((index,), visible[index] | seen)
         return features, visible
+
+    @staticmethod
+    def _raster_part(part: RasterPart | None) -> RasterPart:
+        """Return a part that only models with rasters have."""
+        if part is None:
+            raise DataError(
+                "this model reads cameras only, and got rasters; leave base maps out, or train one with model.rasters"
+            )
+        return part
 
     def _check_grids(self, grids: Sequence[MapGrid]) -> None:
         resolution = self.config.map.resolution
@@ -231,11 +261,24 @@ class PerceptionModel(nn.Module):
         fused: Tensor = self.fusion(maps.features, maps.visible)
         return fused
 
+    def fuse_base_maps(self, base_maps: PlatformMaps) -> Tensor:
+        """Return (samples, channels, rows, columns): what base maps say, as one.
+
+        Args:
+            base_maps: of one frame, from `observe`.
+
+        Raises:
+            DataError: the model reads cameras only.
+        """
+        prior: Tensor = self._raster_part(self.base_map_fusion).fusion(base_maps.features, base_maps.visible)
+        return prior
+
     def perceive(
         self,
         fused: list[Tensor],
         present: Tensor | None = None,
         gradient_scale: Mapping[str, float] | None = None,
+        base_maps: PlatformMaps | None = None,
     ) -> dict[str, HeadOutputs]:
         """Return every head's outputs from fused maps of consecutive frames.
 
@@ -243,15 +286,19 @@ class PerceptionModel(nn.Module):
             fused: of each frame (batch, channels, rows, columns), the oldest first.
             present: (batch, frames) bool: which frames there are; default all.
             gradient_scale: by head, the share of its gradient that reaches what the heads have in common; default 1.
+            base_maps: of the place, from `observe`; None: there are none.
 
         Raises:
             ValueError: another number of frames than the model's history.
+            DataError: there are base maps, and the model reads cameras only.
         """
         if len(fused) != self.config.history:
             raise ValueError(f"the model sees {self.config.history} frames, got {len(fused)}; repeat or pad with zeros")
         if present is None:
             present = torch.ones(len(fused[0]), len(fused), dtype=torch.bool, device=fused[0].device)
         maps = self.trunk(self.memory(fused, present))
+        if base_maps is not None:
+            maps = self._raster_part(self.base_map_fusion)(maps, base_maps.features, base_maps.visible)
         scales = {} if gradient_scale is None else gradient_scale
         return {name: head(_scale_gradient(maps, scales.get(name, 1.0))) for name, head in self.heads.items()}
 

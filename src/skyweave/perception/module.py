@@ -73,13 +73,11 @@ class PlatformDropoutConfig:
         ego_only: probability that the second fusion of a sample is of its ego platform alone.
         drop: probability of each other platform to be left out of it otherwise.
         base_maps: probability of each base map to be left out of it, whatever happens to platforms.
-        base_maps_only: probability that all platforms are left out of it, of a sample of which a base map stays.
     """
 
     ego_only: float = 0.5
     drop: float = 0.4
     base_maps: float = 0.5
-    base_maps_only: float = 0.0
 
 
 class PerceptionModule(SkyweaveModule[PerceptionBatch]):
@@ -133,27 +131,23 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         device = next(iter(self.log_variance.values())).device
         present = torch.from_numpy(batch.present).to(device)
         base = None if batch.base_maps is None else model.observe(batch.base_maps.to(device))
-        observed = [maps.joined(base) for maps in _observe_frames(batch, model, device)]
+        observed = _observe_frames(batch, model, device)
         fused = [model.fuse(maps) for maps in observed]
         objects = [sample.objects.observed_by(np.arange(len(sample.platforms))) for sample in batch.samples]
-        if observed[0].visible.shape[1] > 1 and model.fusion.uses_peers:
+        if base is not None or (observed[0].visible.shape[1] > 1 and model.fusion.uses_peers):
             kept, base_maps = self._kept_platforms(batch)
-            partly = self._fuse_partly(observed, np.concatenate([kept, base_maps], 1))
+            partly = [model.fuse(_keep(maps, kept)) for maps in observed]
             fused = [torch.cat(pair) for pair in zip(fused, partly, strict=True)]
+            base = None if base is None else base.followed_by(_keep(base, base_maps))
             present = present.repeat(2, 1)
             objects += _observed_by(batch, kept)
-        outputs = model.perceive(fused, present, self.losses.gradient_scale)
+        outputs = model.perceive(fused, present, self.losses.gradient_scale, base)
         parts = head_losses(model, outputs, objects)
         total = self._balance(outputs, parts)
         if self.losses.depth:
             parts["lift/depth"] = lift_loss(model.lift.bins, batch.frames[-1], observed[-1])
             total = total + self.losses.depth * parts["lift/depth"]
         return total, parts
-
-    def _fuse_partly(self, observed: Sequence[PlatformMaps], kept: np.ndarray) -> list[Tensor]:
-        """Fused maps of each frame from some of the platforms, (samples, platforms) bool."""
-        dropped = torch.from_numpy(~kept).to(observed[0].features.device)
-        return [self.model.fuse(maps.drop_platforms(dropped)) for maps in observed]
 
     def _balance(self, outputs: dict[str, HeadOutputs], parts: dict[str, Tensor]) -> Tensor:
         """The sum over heads, each weighted by its learned uncertainty."""
@@ -182,8 +176,7 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         kept[:, 0] = True
         slots = 0 if batch.base_maps is None else batch.base_maps.platforms
         base_maps = generator.random((shape[0], slots)) >= self.dropout.base_maps
-        only = generator.random((shape[0], 1)) < self.dropout.base_maps_only
-        return kept & ~(only & base_maps.any(1, keepdims=True)), base_maps
+        return kept, base_maps
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return the parameters, those of the backbone with a smaller learning rate."""
@@ -214,6 +207,11 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
             dataloader_idx: not used.
         """
         return batch
+
+
+def _keep(maps: PlatformMaps, kept: np.ndarray) -> PlatformMaps:
+    """Maps as if only some platforms, (samples, platforms) bool, were there."""
+    return maps.drop_platforms(torch.from_numpy(~kept).to(maps.features.device))
 
 
 def _observe_frames(batch: PerceptionBatch, model: PerceptionModel, device: torch.device) -> list[PlatformMaps]:

@@ -39,8 +39,9 @@ def predict(
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         base = None if batch.base_maps is None else model.observe(batch.base_maps.to(device))
-        maps = [model.observe(views.to(device)).joined(base) for views in batch.frames]
-        outputs = model.perceive([model.fuse(one) for one in maps], torch.from_numpy(batch.present).to(device))
+        maps = [model.observe(views.to(device)) for views in batch.frames]
+        present = torch.from_numpy(batch.present).to(device)
+        outputs = model.perceive([model.fuse(one) for one in maps], present, base_maps=base)
     scenes, novelty = decode_batch(model, outputs, batch, min_score, true_boxes), maps[-1].novelty
     if novelty is None:
         return scenes

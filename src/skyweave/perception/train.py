@@ -179,7 +179,7 @@ def _new_parts(model: PerceptionModel, started: PerceptionModel) -> list[str]:
     """Prefixes of the parts that a model has and the one that it starts from does not."""
     heads = [f"heads.{name}." for name in model.config.tasks if name not in started.config.tasks]
     reads_rasters = model.rasters is not None and started.rasters is None
-    return [*heads, *(["rasters."] if reads_rasters else [])]
+    return [*heads, *(["rasters.", "base_map_fusion."] if reads_rasters else [])]
 
 
 def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:

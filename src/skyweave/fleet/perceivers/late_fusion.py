@@ -75,9 +75,9 @@ class LateFusionPerceiver(BoxMessages):
         device = module_device(model)
         with inference_autocast(device):
             maps = model.observe(Views.from_views(views, [grid], 1, [place.ground]).to(device))
-            maps = maps.joined(self._carried.place(grid, place.ground, frame.time))
+            base_maps = self._carried.place(grid, place.ground, frame.time)
             self._memory.push(frame.time, grid, model.fuse(maps))
-            outputs = model.perceive(*self._memory.recall(frame.time, grid))
+            outputs = model.perceive(*self._memory.recall(frame.time, grid), base_maps=base_maps)
         scene = decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0]
         novelty = None if maps.novelty is None else float(maps.novelty[0, 0])
         return EgoScene(frame.time, grid, replace(scene, novelty=novelty))

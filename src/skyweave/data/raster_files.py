@@ -3,12 +3,12 @@
 import contextlib
 import importlib.util
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError, MissingExtraError
+from skyweave.core.quiet import ignore_warnings
 from skyweave.data.band_header import band_from_file_name
 from skyweave.data.products.product import find_product
 from skyweave.data.products.shared import keep_open
@@ -93,8 +93,7 @@ def open_raster(path: str | Path) -> Iterator[Any]:
 
     check_raster_exists(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
+        with ignore_warnings(NotGeoreferencedWarning):  # no error here: it becomes a note
             product = find_product(path)
             opened = rasterio.open(raster_name(path)) if product is None else keep_open(product_as_raster(product))
         with opened as dataset:

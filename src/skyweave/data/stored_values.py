@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.quiet import ignore_warnings
 from skyweave.data.georeference import on_grid
 from skyweave.data.header import RasterHeader
 from skyweave.data.products.clear_ground import read_clear_ground
@@ -102,8 +102,9 @@ def _alpha_number(header: RasterHeader) -> int | None:
 
 def _file_mask(grid: Any, numbers: list[int], window: Any, size: dict[str, Any]) -> np.ndarray:
     """Return GDAL's own mask of each band; an alpha band that it passes over is read beside it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)  # rasterio's NodataShadowWarning
+    from rasterio.errors import NodataShadowWarning
+
+    with ignore_warnings(NodataShadowWarning):
         return np.asarray(grid.read_masks(numbers, window=window, **size) > 0)
 
 

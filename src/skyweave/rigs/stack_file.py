@@ -1,6 +1,5 @@
 """A stack as a GeoTIFF whose bands say their wavelength and unit, and the sensor of the stacks as YAML."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import skyweave
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import open_image
+from skyweave.core.quiet import ignore_warnings
 from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor, sensor_to_dict
 from skyweave.rigs.align import Stack
 from skyweave.rigs.band_file import BandFile
@@ -192,15 +192,17 @@ def _write_raster(path: Path, values: np.ndarray, bands: Sequence[BandDescriptio
         "interleave": "band",
         "bigtiff": "if_safer",
     }
-    with write_aside(path) as aside, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # as a camera's images are
-        with rasterio.open(aside, "w", **profile) as target:
-            target.write(values.astype(np.float32))
-            target.descriptions = tuple(band.name for band in bands)
-            target.units = tuple(band.unit for band in bands)
-            target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", **tags)
-            for number, band in enumerate(bands, 1):
-                target.update_tags(number, **band.tags())
+    with (
+        write_aside(path) as aside,
+        ignore_warnings(NotGeoreferencedWarning),  # as a camera's images are
+        rasterio.open(aside, "w", **profile) as target,
+    ):
+        target.write(values.astype(np.float32))
+        target.descriptions = tuple(band.name for band in bands)
+        target.units = tuple(band.unit for band in bands)
+        target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", **tags)
+        for number, band in enumerate(bands, 1):
+            target.update_tags(number, **band.tags())
     return path
 
 

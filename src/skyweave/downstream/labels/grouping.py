@@ -1,7 +1,6 @@
 """Groups of files that show one place, so that no split separates them."""
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.quiet import ignore_warnings
 from skyweave.downstream.labels.config import SplitConfig
 from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.labels.splits import group_name
@@ -58,13 +58,11 @@ def _centre(path: Path) -> tuple[float, float, float] | None:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as raster:
-            if raster.crs is None:
-                return None
-            left, bottom, right, top = raster.bounds
-            to_degrees = _to_degrees(raster.crs.to_wkt())
+    with ignore_warnings(NotGeoreferencedWarning), rasterio.open(path) as raster:
+        if raster.crs is None:
+            return None
+        left, bottom, right, top = raster.bounds
+        to_degrees = _to_degrees(raster.crs.to_wkt())
     longitude, latitude = np.radians(to_degrees((left + right) / 2, (bottom + top) / 2))
     flat = EARTH_RADIUS * np.cos(latitude)
     return (
@@ -90,7 +88,5 @@ def _companion_digest(path: Path, split: SplitConfig) -> str:
 
     if not path.is_file():
         raise DataError(f"no companion {path}, by which images of one place are known; check split.companion")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as raster:
-            return hashlib.sha256(raster.read(split.companion_band).tobytes()).hexdigest()[:16]
+    with ignore_warnings(NotGeoreferencedWarning), rasterio.open(path) as raster:
+        return hashlib.sha256(raster.read(split.companion_band).tobytes()).hexdigest()[:16]

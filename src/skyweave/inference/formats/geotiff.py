@@ -3,7 +3,6 @@
 import contextlib
 import math
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
+from skyweave.core.quiet import ignore_warnings
 from skyweave.inference.formats.half_floats import declare_half_floats, from_bits, to_bits
 from skyweave.inference.formats.overviews import Level, average, coarsen, majority, overview_levels
 from skyweave.inference.formats.virtual_raster import BandTexts, write_virtual_raster
@@ -204,8 +204,7 @@ def _arrange(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the warning about a missing coordinate reference system, of which a note tells."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with ignore_warnings(NotGeoreferencedWarning):
         yield
 
 

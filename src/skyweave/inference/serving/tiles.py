@@ -1,11 +1,11 @@
 """Tiles of the web mercator grid (EPSG 3857, 256 or 512 pixels a side) as PNG."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from skyweave.core.images.png import encode_png
+from skyweave.core.quiet import ignore_warnings
 from skyweave.inference.serving.layers import MapLayer
 
 MAX_ZOOM = 24
@@ -33,8 +33,7 @@ def render_tile(layer: MapLayer, zoom: int, column: int, row: int, side: int = S
     how = "bilinear" if layer.style.is_smooth else "nearest"
     options = {"indexes": layer.style.indexes, "resampling_method": how, "reproject_method": how, "unscale": True}
     image = np.zeros((side, side, 4), np.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with ignore_warnings(NotGeoreferencedWarning):
         try:
             with Reader(str(layer.path)) as reader:
                 if zoom < layer.zooms[0]:

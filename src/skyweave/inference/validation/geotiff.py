@@ -1,12 +1,12 @@
 """Whether a GeoTIFF of embeddings is cloud-optimised, says where it lies, and has overviews that mean something."""
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skyweave.core.quiet import ignore_warnings
 from skyweave.inference.validation.finding import Finding
 
 SAMPLE = 256
@@ -26,8 +26,7 @@ def validate_geotiff(path: Path) -> Iterator[Finding]:
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rio_cogeo.cogeo import cog_validate
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with ignore_warnings(NotGeoreferencedWarning):
         try:
             _, errors, notes = cog_validate(str(path), quiet=True)
             for problem in errors:

@@ -71,6 +71,17 @@ def test_windows_are_parts_of_the_whole(surface) -> None:
         np.testing.assert_array_equal(part.valid, expected.valid)
 
 
+def test_offsets_of_a_baseline_that_has_none(tmp_path) -> None:
+    """Baselines before 04.00 have none: one reads as it is stored, and one that states them contradicts itself."""
+    product = write_sentinel2(tmp_path, baseline="03.00")
+    observation = read_observation(product, get_sensor("sentinel2-l2a"), unit="file")
+    stored = read_observation(product, get_sensor("sentinel2-l2a"), unit="dn")
+    np.testing.assert_array_equal(observation.pixels, stored.pixels)
+    other = write_sentinel2(tmp_path / "other", baseline="03.00", offsets=True)
+    with pytest.raises(DataError, match=r"of processing baseline 03\.00, and gives offsets to -1000"):
+        read_observation(other, get_sensor("sentinel2-l2a"), unit="file")
+
+
 @pytest.mark.parametrize(
     ("baseline", "unit", "other"), [("02.09", "dn", "dn_offset1000"), ("04.00", "dn_offset1000", "dn")]
 )

@@ -11,7 +11,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from skyweave.cli.main import main
+from skyweave.core.errors import DataError
 from skyweave.recordings import RecordedScene, Recording, load_recording
+from skyweave.recordings.published.griffin import read_griffin
+from skyweave.recordings.published.opv2v import read_opv2v
 
 INTRINSIC = [[50.0, 0.0, 32.0], [0.0, 50.0, 24.0], [0.0, 0.0, 1.0]]
 CORDS = [10.0, 20.0, 2.0, 3.0, 40.0, -10.0]  # x, y, z, roll, yaw, pitch
@@ -188,3 +191,60 @@ def test_a_matrix_of_another_image_size_is_refused(tmp_path: Path, capsys: pytes
     assert main(["import", str(source), "-o", str(tmp_path / "recording")]) == 2
     assert "outside its image of 64 x 48: its matrix is of another size" in capsys.readouterr().err
     assert not (tmp_path / "recording").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"camera0": {"cords": [float("nan")] * 6, "intrinsic": INTRINSIC}}, "cords are .nan.*remove the camera"),
+        ({"camera0": {"cords": np.eye(4).tolist(), "intrinsic": INTRINSIC}}, "is no camera of OPV2V"),
+        ({"vehicles": {7: {**VEHICLE, "extent": [-2.2, 0.9, 0.7]}}}, "extent of vehicle 7"),
+        ({"vehicles": {7: {**VEHICLE, "location": [float("nan"), 0, 0]}}}, "location of vehicle 7 is .nan"),
+    ],
+)
+def test_numbers_of_opv2v_that_are_none(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Each error names the file; what it says to remove can be removed."""
+    write_opv2v(tmp_path / "opv2v", **changes)
+    with pytest.raises(DataError, match=message) as caught:
+        list(read_opv2v(tmp_path / "opv2v"))
+    assert "0000" in str(caught.value) and ".yaml" in str(caught.value)
+    for file in (tmp_path / "opv2v").rglob("*.yaml"):  # the remedy
+        content = yaml.safe_load(file.read_text())
+        for key in set(changes):
+            content.pop(key)
+        file.write_text(yaml.safe_dump(content))
+    (scene,) = read_opv2v(tmp_path / "opv2v")
+    assert len(scene.frames) == (0 if "camera0" in changes else 2)
+
+
+@pytest.mark.parametrize("lidar_pose", [[float("nan")] * 6, np.eye(4).tolist(), None])
+def test_poses_of_a_lidar_are_not_used(tmp_path: Path, lidar_pose: Any) -> None:
+    """They are four by four numbers in later recordings of the layout; cameras have poses of their own."""
+    (plain,) = read_opv2v(write_opv2v(tmp_path / "a"))
+    (scene,) = read_opv2v(write_opv2v(tmp_path / "b", lidar_pose=lidar_pose))
+    for before, after in zip(plain.frames, scene.frames, strict=True):
+        assert before.captures.keys() == after.captures.keys()
+        np.testing.assert_array_equal(before.annotations.boxes.centres, after.annotations.boxes.centres)
+
+
+def test_poses_of_griffin_in_other_units(tmp_path: Path) -> None:
+    """Radians for degrees: each side alone is plausible, and both see one car at two places."""
+    write_griffin(tmp_path)
+    for path in tmp_path.rglob("pose/*.json"):
+        pose = json.loads(path.read_text())
+        path.write_text(json.dumps(pose | {name: float(np.radians(pose[name])) for name in ("roll", "pitch", "yaw")}))
+    with pytest.raises(DataError, match=r"lie \d+ m apart by their poses .*degrees"):
+        list(read_griffin(tmp_path))
+    for path in tmp_path.rglob("pose/*.json"):  # the remedy
+        pose = json.loads(path.read_text())
+        path.write_text(json.dumps(pose | {name: float(np.degrees(pose[name])) for name in ("roll", "pitch", "yaw")}))
+    assert [len(scene.frames) for scene in read_griffin(tmp_path)] == [2, 2]
+
+
+def test_files_beside_the_poses_of_griffin(tmp_path: Path) -> None:
+    write_griffin(tmp_path)
+    for path in tmp_path.rglob("scene_infos.json"):
+        path.unlink()
+    (tmp_path / "griffin-release" / "vehicle-side" / "pose" / "readme.json").write_text("{}")
+    (scene,) = read_griffin(tmp_path)
+    assert len(scene.frames) == 4

@@ -90,6 +90,11 @@ def _offsets(metadata: ElementTree.Element, label: str) -> dict[str, float]:
             f"{label} gives the offset of a band that cannot be read ({error}); download it again"
         ) from error
     baseline = _number(metadata, label, "PROCESSING_BASELINE")
+    if baseline < FIRST_BASELINE_WITH_OFFSETS and any(offsets.values()):
+        raise DataError(
+            f"{label} is of processing baseline {baseline:05.2f}, and gives offsets to {min(offsets.values()):g}, "
+            f"which products have from {FIRST_BASELINE_WITH_OFFSETS:05.2f} on: one of both is wrong; download it again"
+        )
     if baseline >= FIRST_BASELINE_WITH_OFFSETS and not offsets:
         raise DataError(f"{label} is of processing baseline {baseline:05.2f} and lacks its offsets; download it again")
     return offsets

@@ -27,6 +27,7 @@ RELEASE = "griffin-release"
 NS_PER_FRAME = 100_000_000
 CATEGORIES = ("pedestrian", "car", "truck", "bus", "motorcycle", "bicycle")
 LABEL_COLUMNS = 11  # type, place, size, angles, identity; visibility after them where it is known
+MAX_DISAGREEMENT_M = 5.0  # about the length of a car, between where drone and vehicle see one object
 GROUND = 0.0  # heights of egos count from it
 
 
@@ -53,7 +54,23 @@ def read_griffin(folder: Path) -> Iterator[RecordedScene]:
     cameras = {side: _cameras(side) for side in sides}
     for name, frames in _scenes(sides[0]):
         built = [_frame(sides, cameras, frame) for frame in frames]
+        _check_agreement(root, frames, sides)
         yield RecordedScene(name, [frame for frame in built if frame.captures])
+
+
+def _check_agreement(root: Path, frames: list[str], sides: list[Path]) -> None:
+    """Refuse a scene whose objects lie elsewhere for the drone than for the vehicle: by other angles, or other axes."""
+    distances = []
+    for frame in frames if len(sides) > 1 else ():
+        first, second = (
+            _labels(side / "label" / f"{frame}.txt", _pose(side / "pose" / f"{frame}.json")) for side in sides
+        )
+        distances += [float(np.linalg.norm(first[name][1] - second[name][1])) for name in first.keys() & second.keys()]
+    if distances and np.median(distances) > MAX_DISAGREEMENT_M:
+        raise DataError(
+            f"{root}: objects that drone and vehicle both see lie {np.median(distances):.0f} m apart by their poses "
+            "(the median); angles are degrees there, and axes forward, left and up: convert poses and labels"
+        )
 
 
 def _root(folder: Path) -> Path:
@@ -73,7 +90,8 @@ def _scenes(side: Path) -> list[tuple[str, list[str]]]:
     """Names of scenes and their frames; all frames are one scene where nothing divides them."""
     path = side / "scene_infos.json"
     if not path.exists():
-        return [("griffin", sorted(file.stem for file in (side / "pose").glob("*.json")))]
+        names = sorted(file.stem for file in (side / "pose").glob("*.json"))
+        return [("griffin", [name for name in names if name.isdecimal()])]
     try:
         return [(str(scene["name"]), [str(frame) for frame in scene["info"]["frames"]]) for scene in _json(path)]
     except (KeyError, TypeError) as error:

@@ -89,7 +89,9 @@ def _read(file: Path) -> dict[str, Any]:
             for name in ("location", "center", "extent", "angle"):
                 numbers = np.array(vehicle[name], np.float64)
                 if numbers.shape != (3,) or not np.isfinite(numbers).all():
-                    raise DataError(f"{name} of vehicle {key} is {vehicle[name]}")
+                    raise ValueError(f"{name} of vehicle {key} is {vehicle[name]}; remove it from the file")
+            if min(vehicle["extent"]) < 0:  # of what CARLA knows no width it is 0
+                raise ValueError(f"extent of vehicle {key} is {vehicle['extent']}; remove it from the file")
         return {**content, "vehicles": vehicles}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file} is no frame of OPV2V: {' '.join(str(error).split())}") from None
@@ -116,6 +118,8 @@ def _geometry(stated: Mapping[str, Any], path: Path, channel: str) -> CameraGeom
     try:
         x, y, z, roll, yaw, pitch = (float(number) for number in stated["cords"])
         matrix = stated["intrinsic"]
+        if not np.isfinite([x, y, z, roll, yaw, pitch]).all():
+            raise ValueError(f"cords are {stated['cords']}; remove the camera from the file")
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where} is no camera of OPV2V: {error}") from None
     pose = pose_from_carla(np.array([x, y, z]), pitch, yaw, roll)

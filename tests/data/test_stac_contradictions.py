@@ -162,6 +162,11 @@ def test_items_around_the_world_and_without_a_box(tmp_path: Path) -> None:
     assert [item.id for item in search_items(CatalogueQuery(str(catalogue), bbox=HERE))] == ["scene-1", "scene-2"]
     there = CatalogueQuery(str(catalogue), bbox=(179.5, 52.2, 179.9, 52.4))
     assert [item.id for item in search_items(there)] == ["scene-0"]
+    item |= {"bbox": [-180.67, 52, -178.55, 53], "geometry": None}  # microsoft/PlanetaryComputer#296
+    path.write_text(json.dumps(item))
+    assert [item.id for item in search_items(there)] == ["scene-0"]
+    item |= {"geometry": {"type": "MultiPolygon", "coordinates": [east, west]}}
+    path.write_text(json.dumps(item))
     rewrite(catalogue, lambda item: item.pop("bbox", None))
     assert [item.id for item in search_items(CatalogueQuery(str(catalogue), bbox=HERE))] == ["scene-1", "scene-2"]
     rewrite(catalogue, lambda item: item.update(geometry=None))

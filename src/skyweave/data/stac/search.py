@@ -248,4 +248,5 @@ def _touches(box: list[float] | None, other: Box) -> bool:
         return False
     west, south, east, north = box if len(box) == 4 else (box[0], box[1], box[3], box[4])
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+    spans += [(west + turn, east + turn) for turn in (-360.0, 360.0) if west <= east]  # items count on beyond 180
     return south < other[3] and north > other[1] and any(w < other[2] and e > other[0] for w, e in spans)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from skyweave.core.archive_names import advise_local_copy
 from skyweave.core.errors import DataError
 
 
@@ -88,6 +89,8 @@ def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label
 
 def _images_of_pattern(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Return the files of every image that one pattern matches, possibly of none."""
+    if advice := advise_local_copy(pattern):
+        raise ValueError(f"data sets are read from files below that folder; {advice}")
     if Path(pattern).is_absolute():
         raise ValueError("it is absolute; write it relative to that folder")
     return _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)

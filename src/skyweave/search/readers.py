@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from skyweave.core.archive_names import advise_local_copy
 from skyweave.core.errors import ConfigError
 from skyweave.core.registry import Registry
 from skyweave.search.reader import PatchReader
@@ -28,9 +29,12 @@ def open_patches(path: str | Path) -> PatchReader:
         ConfigError: no format has the suffix.
         DataError: it holds no embeddings.
     """
-    path = Path(path)
+    name, path = str(path), Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+        advice = advise_local_copy(name)
+        raise FileNotFoundError(
+            f"no such file: {name}" + (f"; embeddings are read from files: {advice}" if advice else "")
+        )
     for name in PATCH_READERS:
         if path.suffix.lower() in PATCH_READERS[name].suffixes:
             return PATCH_READERS[name](path)

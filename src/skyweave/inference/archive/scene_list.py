@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyweave.core.archive_names import advise_local_copy
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.inference.archive.job import SceneJob, hash_content
 
@@ -120,6 +121,8 @@ def _match(pattern: str) -> list[ListedScene]:
     fixed = WILDCARDS.split(pattern)[0].rpartition("/")[0]
     paths = sorted(glob.glob(pattern, recursive=True))
     if not paths:
+        if advice := advise_local_copy(pattern):
+            raise ConfigError(f"no pattern finds files in {pattern}; {advice}")
         raise ConfigError(f"no file matches {pattern}; check it with: ls {pattern}")
     return [ListedScene((_absolute(path),), os.path.dirname(os.path.relpath(path, fixed or "."))) for path in paths]
 

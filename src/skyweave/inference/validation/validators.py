@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from skyweave.core.archive_names import advise_local_copy
 from skyweave.core.errors import DataError
 from skyweave.core.registry import Registry
 from skyweave.inference.validation.finding import Finding, ValidationReport, sort_findings
@@ -58,6 +59,8 @@ def detect_format(path: Path) -> str:
         if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
             return "zarr"
         raise DataError(f"{path} is a folder without zarr.json; give a Zarr store, or a file in the folder")
+    if not path.exists() and (advice := advise_local_copy(str(path))):
+        raise FileNotFoundError(f"no such file: {path}; files are validated where they lie: {advice}")
     with path.open("rb") as file:
         start = file.read(64)
     if start[:4] in MAGIC:

@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--fractions", type=_numbers, default=[1.0], help="of the training labels, such as 0.01,0.1,1")
     parser.add_argument("--seeds", type=int, default=1, help="repetitions with other folds (default: 1)")
-    parser.add_argument("--no-baselines", action="store_true", help="encoders only")
+    parser.add_argument("--no-baselines", action="store_true", help="encoders only, and a U-Net to fine-tune")
     parser.add_argument("--device", default="cpu", help="where encoders run (default: cpu)")
     parser.add_argument("--bf16", action="store_true", help="encode in bfloat16, faster where the processor has it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")

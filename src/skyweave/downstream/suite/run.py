@@ -8,7 +8,13 @@ from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.suite.cells import Cell, CellAddress, CellStore, failed_cell, score_cell
 from skyweave.downstream.suite.config import SuiteConfig
 from skyweave.downstream.suite.finetuned import METHOD, finetune_cell
-from skyweave.downstream.suite.sources import FeatureSource, TaskFeatures, baseline_sources, encoder_sources
+from skyweave.downstream.suite.sources import (
+    FeatureSource,
+    TaskFeatures,
+    UNetSource,
+    baseline_sources,
+    encoder_sources,
+)
 from skyweave.downstream.suite.summary import SuiteSummary, summarise
 from skyweave.downstream.suite.task import SuiteTask
 
@@ -33,6 +39,7 @@ def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None
         )
     sources = encoder_sources(config.weights, config.device, config.half_precision)
     sources += baseline_sources() if config.baselines else []
+    sources += [UNetSource()] if METHOD in config.methods else []
     store = CellStore(config.output)
     cells: dict[str, list[Cell]] = {}
     for task in tasks:

@@ -258,7 +258,7 @@ class UNetSource(FeatureSource):
 
 def baseline_sources() -> list[FeatureSource]:
     """Return all features that need no training."""
-    return [*(BaselineSource(name, is_random) for name, is_random in BASELINES.items()), UNetSource()]
+    return [BaselineSource(name, is_random) for name, is_random in BASELINES.items()]
 
 
 BASELINES = {

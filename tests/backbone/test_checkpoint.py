@@ -106,11 +106,22 @@ def test_weights_that_are_not_finite_are_neither_read_nor_written(saved: Path, t
     for dtype in (torch.float32, torch.int8):
         with pytest.raises(WeightsError, match=key):
             save_checkpoint(tmp_path / "new.safetensors", model, "broken", dtype=dtype)
-    with torch.no_grad():
-        model.get_parameter(key)[0] = 1e6  # more than float16 holds
-    with pytest.raises(WeightsError, match=key):
-        save_checkpoint(tmp_path / "new.safetensors", model, "broken", dtype=torch.float16)
     assert not list(tmp_path.glob("new*"))
+
+
+def test_weights_larger_than_half_precision_are_kept(saved: Path, tmp_path: Path) -> None:
+    """A training was lost to a variance of 70,000: what half precision cannot hold is stored as it is."""
+    model = skyweave.load(saved)
+    key = next(key for key in sorted(load_file(saved)) if key.endswith("mlp.fc1.weight"))
+    with torch.no_grad():
+        model.get_parameter(key)[0] = 7e4
+    for dtype in (torch.float16, torch.int8):
+        path = tmp_path / "large.safetensors"
+        save_checkpoint(path, model, "large", dtype=dtype)
+        assert torch.allclose(skyweave.load(path).get_parameter(key)[0], torch.tensor(7e4), rtol=0.01)
+    save_checkpoint(tmp_path / "half.safetensors", model, "large", dtype=torch.float16)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert [name for name, value in stored.items() if value.dtype is torch.float32] == [key], "the rest stays small"
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(saved: Path) -> None:

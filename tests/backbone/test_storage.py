@@ -32,6 +32,16 @@ def test_vectors_stay_in_half_precision() -> None:
     assert sorted(unpack_state(stored)) == ["bias", "small", "w"]
 
 
+def test_what_half_precision_cannot_hold_stays_in_single() -> None:
+    state = {"running_var": torch.tensor([1.0, 70_000.0]), "bias": torch.tensor([1.0, 60_000.0])}
+    for dtype in (torch.float16, torch.int8):
+        stored = pack_state(state, dtype)
+        assert stored["running_var"].dtype is torch.float32 and stored["bias"].dtype is torch.float16
+        assert torch.equal(unpack_state(stored)["running_var"], state["running_var"])
+    broken = pack_state({"w": torch.tensor([float("inf"), 1.0])}, torch.float16)
+    assert broken["w"].dtype is torch.float16, "what is infinite already is not worth the room"
+
+
 def test_a_missing_scale_is_named() -> None:
     with pytest.raises(ValueError, match="w is int8"):
         unpack_state({"w": torch.zeros(3, 3, dtype=torch.int8)})

@@ -1,5 +1,7 @@
 """How weights lie in a file: float32, float16, bfloat16, or int8 with a scale for each row.
 
+A tensor that half precision cannot hold, such as a batch norm's variance beyond 65504, lies there in float32.
+
 In int8 a matrix row w is stored as round(w / s), with s the smallest power of two for which that fits. Powers of two
 make it exact to store once more what was read, so weights have one fingerprint, whoever has saved them last.
 """
@@ -33,7 +35,7 @@ def pack_state(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Ten
             result[key] = (value.float() / scale).round().to(torch.int8).contiguous()
             result[key + SCALE_SUFFIX] = scale.flatten().contiguous()
         elif value.is_floating_point():
-            result[key] = value.to(_small(dtype)).contiguous()
+            result[key] = _as_small(value, dtype).contiguous()
         else:  # whole numbers, such as entropy tables, stay what they are
             result[key] = value.to(torch.int32).contiguous()
     return result
@@ -78,8 +80,10 @@ def _is_quantised(value: Tensor) -> bool:
     return value.is_floating_point() and value.ndim > 1 and value.numel() >= MIN_INT8_NUMEL
 
 
-def _small(dtype: torch.dtype) -> torch.dtype:
-    return torch.float16 if dtype is torch.int8 else dtype
+def _as_small(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor in a type, or in float32 where a finite number would become infinite."""
+    small = value.to(torch.float16 if dtype is torch.int8 else dtype)
+    return value.float() if bool(small.isinf().any()) and bool(value.isfinite().all()) else small
 
 
 def _scale(value: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ averaged, and so are covariances, which joining does not make smaller.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -67,33 +68,53 @@ class CommonObject:
         identity: constant over time, the same whoever follows it.
         number: grows with every new object.
         first_platform: whose track was its first.
-        estimates: by platform, at least one.
+        estimates: by platform, at least one; changed by `change` alone.
         trail: east, north and UTC seconds of where it was.
     """
 
     identity: str
     number: int
     first_platform: str
-    estimates: dict[str, Estimate] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
     trail: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_TRAIL_POINTS))
+
+    def change(self, estimates: Mapping[str, Estimate]) -> None:
+        """Take other estimates: what follows from them is found once, for it is asked for many times.
+
+        Args:
+            estimates: by platform, at least one.
+        """
+        self.estimates = estimates
+        for name in ("newest", "_recent", "_plain"):
+            self.__dict__.pop(name, None)
+
+    def extend_trail(self) -> None:
+        """Add where it is to its trail, and forget the oldest of that."""
+        if not self.trail or self.time - self.trail[-1][2] >= MIN_TRAIL_STEP_S:
+            x, y = self.position(self.time)
+            self.trail.append((x, y, self.time))
+            self.__dict__.pop("_plain", None)
+        while self.trail and self.time - self.trail[0][2] > MAX_TRAIL_S:
+            self.trail.popleft()
 
     @property
     def time(self) -> float:
         """When it was last estimated, UTC seconds."""
         return self.newest.time
 
-    def recent(self) -> dict[str, Estimate]:
+    def recent(self) -> Mapping[str, Estimate]:
         """Return the estimates that count, by platform."""
-        return {
-            name: estimate
-            for name, estimate in self.estimates.items()
-            if self.time - estimate.time <= MAX_ESTIMATE_AGE_S
-        }
+        return self._recent
 
-    @property
+    @cached_property
     def newest(self) -> Estimate:
         """The estimate of the newest capture."""
         return max(self.estimates.values(), key=lambda estimate: estimate.time)
+
+    @cached_property
+    def _recent(self) -> dict[str, Estimate]:
+        first = self.time - MAX_ESTIMATE_AGE_S
+        return {name: estimate for name, estimate in self.estimates.items() if estimate.time >= first}
 
     @property
     def category(self) -> str:
@@ -117,7 +138,14 @@ class CommonObject:
         return max((math.dist(one, other) for one, other in combinations(points, 2)), default=0.0)
 
     def json_content(self) -> dict[str, Any]:
-        """Return it as plain JSON types; metres and seconds, angles in radians counter-clockwise from east."""
+        """Return it as plain JSON types; metres and seconds, angles in radians counter-clockwise from east.
+
+        It is the same for all who ask until something changes, so none of them may change it.
+        """
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
         recent = self.recent()
         estimates, newest = recent.values(), self.newest.box
         position = self.position(self.time)
@@ -210,7 +238,7 @@ class CommonScene:
             expected = np.mean([estimate.position(scene.time) for estimate in others.values()], axis=0)
             if np.linalg.norm(expected - box.centre[:2]) > 3 * _gate(box):
                 del self._identities[key]
-                known.estimates.pop(scene.platform, None)
+                known.change({name: one for name, one in known.estimates.items() if name != scene.platform})
                 return False
         self._assign(scene, box, known)
         return True
@@ -248,7 +276,7 @@ class CommonScene:
             self._assign(scene, box, self._objects[identity])
 
     def _assign(self, scene: SceneMessage, box: SceneBox, known: CommonObject) -> None:
-        known.estimates[scene.platform] = Estimate(box, scene.time)
+        known.change({**known.estimates, scene.platform: Estimate(box, scene.time)})
         self._identities[scene.platform, str(box.id)] = known.identity
 
     def _free_identity(self, name: str) -> str:
@@ -274,7 +302,7 @@ class CommonScene:
         if one.category != other.category:
             return
         kept, dropped = sorted((one, other), key=lambda known: known.number)
-        kept.estimates = {**dropped.estimates, **kept.estimates, **dropped.recent()}
+        kept.change({**dropped.estimates, **kept.estimates, **dropped.recent()})
         del self._objects[dropped.identity]
         for key, identity in self._identities.items():
             if identity == dropped.identity:
@@ -283,12 +311,7 @@ class CommonScene:
     def _extend_trails(self, scene: SceneMessage) -> None:
         for known in self._objects.values():
             if scene.platform in known.recent() and known.time == scene.time:
-                trail = known.trail
-                if not trail or known.time - trail[-1][2] >= MIN_TRAIL_STEP_S:
-                    x, y = known.position(known.time)
-                    trail.append((x, y, known.time))
-                while trail and known.time - trail[0][2] > MAX_TRAIL_S:
-                    trail.popleft()
+                known.extend_trail()
 
     def _forget(self) -> None:
         """Forget what was not seen for long."""

@@ -2,6 +2,7 @@
 // Images of the cameras, with the boxes of the scene that each belongs to.
 
 const SVG = "http://www.w3.org/2000/svg";
+const MIN_IMAGE_SECONDS = 0.4;                        // between two images of one camera, however many it sends
 const shownCameras = new Map();
 
 function fillCameras() {
@@ -12,11 +13,13 @@ function fillCameras() {
     present.add(key);
     if (!shownCameras.has(key)) { shownCameras.set(key, addCamera(camera)); }
     const shown = shownCameras.get(key);
-    if (shown.number !== camera.number) {
+    if (shown.number !== camera.number && performance.now() - shown.askedAt > 1000 * MIN_IMAGE_SECONDS) {
       shown.number = camera.number;
+      shown.askedAt = performance.now();
       shown.image.src = `/camera/${encodeURIComponent(camera.platform)}/${encodeURIComponent(camera.channel)}?${camera.number}`;
     }
-    fillBoxes(shown.drawing, camera.boxes);
+    if (shown.number === camera.number) { shown.boxes = camera.boxes; }     // those of the image that is shown
+    fillBoxes(shown.drawing, shown.boxes);
   }
   for (const [key, shown] of shownCameras) {
     if (!present.has(key)) { shown.figure.remove(); shownCameras.delete(key); }
@@ -36,7 +39,7 @@ function addCamera(camera) {
   frame.append(image, drawing);
   figure.append(frame, caption);
   $("cameras").append(figure);
-  return { figure, image, drawing, number: 0 };
+  return { figure, image, drawing, number: 0, askedAt: -Infinity, boxes: [] };
 }
 
 function fillBoxes(drawing, boxes) {

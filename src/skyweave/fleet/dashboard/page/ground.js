@@ -2,7 +2,8 @@
 // What lies beneath: tiles of the base map, or of the fleet's mosaic, in the map's own metres.
 
 const TILE_PIXELS = 256, MAX_TILES = 300;
-const tiles = new Map();                          // "level/column/row" -> { image, version, next }
+const MIN_TILE_SECONDS = 1;                       // between two versions of one tile: the mosaic changes with every image
+const tiles = new Map();                          // "level/column/row" -> { image, version, next, askedAt }
 
 function drawGround(width, height) {
   const ground = state && state.ground;
@@ -30,14 +31,15 @@ function drawGround(width, height) {
 
 function tileImage(level, column, row, version) {     // the newest that has come; a newer one is asked for
   const key = `${level}/${column}/${row}`;
-  const tile = tiles.get(key) || { image: null, version: -1, next: null };
+  const tile = tiles.get(key) || { image: null, version: -1, next: null, askedAt: -Infinity };
   tiles.delete(key);
   tiles.set(key, tile);                               // the one used last at the end
   if (tiles.size > MAX_TILES) { tiles.delete(tiles.keys().next().value); }
-  if (tile.version !== version && !tile.next) {
+  if (tile.version !== version && !tile.next && performance.now() - tile.askedAt > 1000 * MIN_TILE_SECONDS) {
+    tile.askedAt = performance.now();
     const image = tile.next = new Image();
     const done = () => { tile.next = null; tile.version = version; };
-    image.onload = () => { done(); tile.image = image; draw(); };
+    image.onload = () => { done(); tile.image = image; drawSoon(); };
     image.onerror = done;
     image.src = `/ground/${key}?${version}`;
   }

@@ -5,6 +5,13 @@ const canvas = $("map"), context = canvas.getContext("2d");
 const ELLIPSE_SCALE = Math.sqrt(-2 * Math.log(0.1));   // standard deviations of the ellipse that holds 90 %
 const HALO = "rgba(8, 12, 16, 0.75)";                   // around lines, to be seen on any ground
 
+let drawingSoon = false;
+function drawSoon() {                                 // once, for all tiles that come together
+  if (drawingSoon) { return; }
+  drawingSoon = true;
+  requestAnimationFrame(() => { drawingSoon = false; draw(); });
+}
+
 function draw() {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;

@@ -1,8 +1,8 @@
 """Records all messages of a fleet to a file, in one of several formats."""
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.subscriber import FleetSubscriber, ReceivedMessage
 
 MAX_WAITING_MESSAGES = 20_000
-POLL_S = 0.1
+POLL_S = 0.02  # between two looks for messages: to be woken by each costs more than to write it
 SAVE_INTERVAL_S = 0.5
 
 MessageWriter = Callable[[ReceivedMessage, int], None]
@@ -75,12 +75,12 @@ def record_messages(session: RecordingSession, write: MessageWriter, save: Calla
         write: called with each message.
         save: called twice a second, and at the end, to bring to the disk what was written.
     """
-    waiting: queue.Queue[tuple[ReceivedMessage, int]] = queue.Queue(MAX_WAITING_MESSAGES)
+    waiting = deque[tuple[ReceivedMessage, int]]()
 
     def on_message(received: ReceivedMessage) -> None:
-        try:
-            waiting.put_nowait((received, time.time_ns()))
-        except queue.Full:
+        if len(waiting) < MAX_WAITING_MESSAGES:
+            waiting.append((received, time.time_ns()))
+        else:
             subscriber.rejected["recorder"] += 1
 
     subscriber = FleetSubscriber(session.fleet, session.transport, session.keys, session.name)
@@ -88,26 +88,17 @@ def record_messages(session: RecordingSession, write: MessageWriter, save: Calla
     started = saved_at = time.monotonic()
     count, end = 0, None if session.seconds is None else started + session.seconds
     try:
-        while not session.stop.is_set() and (end is None or time.monotonic() < end):
-            if time.monotonic() - saved_at > SAVE_INTERVAL_S:
+        while not session.stop.wait(POLL_S) and (end is None or time.monotonic() < end):
+            while waiting and time.monotonic() - saved_at < SAVE_INTERVAL_S:
+                write(*waiting.popleft())
+                count += 1
+            if time.monotonic() - saved_at >= SAVE_INTERVAL_S:
                 saved_at = time.monotonic()  # a slow disk is brought the rest at once
                 save()
-            try:
-                received, arrived = waiting.get(timeout=POLL_S)
-            except queue.Empty:
-                continue
-            write(received, arrived)
-            count += 1
     finally:
         subscriber.close()
-    count = _write_waiting(waiting, write, count)
-    save()
-    return count
-
-
-def _write_waiting(waiting: queue.Queue[tuple[ReceivedMessage, int]], write: MessageWriter, count: int) -> int:
-    """Write the messages that wait."""
-    while not waiting.empty():
-        write(*waiting.get_nowait())
+    while waiting:
+        write(*waiting.popleft())
         count += 1
+    save()
     return count

@@ -4,22 +4,27 @@
     OMP_NUM_THREADS=1 python benchmarks/fleet_city.py simulate
 
 `measure` runs nodes with keys over Zenoh and TLS as clients of one `skyweave fleet router` in a process of its own; the
-nodes share a process and a thread, each with a session of its own, and fly at 10 m/s over cars that a stand-in detector
-sees. The city consists of districts of 16 nodes, all alike in density, edges and flights, with a belt of more than two
-tiles between them: what a node costs can differ by the size of the fleet alone. Their clocks run slowly (`--slow`), so
-that a machine with other work keeps up; figures are by these clocks. In a network namespace of its own the loopback
-interface counts what travels, headers, acknowledgements and signs of life of links included. `simulate` moves any
-number of platforms over the same tiles and counts who receives whom, and what changes in the routers' tables.
+nodes share a thread (with `--processes` only those of a district, in a process of their own), each with a session of
+its own, and fly at 10 m/s over cars that a stand-in detector sees. With `--idle` that many more are connected and
+subscribed, but do not fly: what a node costs by the number of others alone. The city consists of districts of 16 nodes,
+all alike in density, edges and flights, with a belt of more than two tiles between them: what a node costs can differ
+by the size of the fleet alone. Their clocks run slowly (`--slow`), so that a machine with other work keeps up; figures
+are by these clocks. In a network namespace of its own the loopback interface counts what travels, headers,
+acknowledgements and signs of life of links included. `simulate` moves any number of platforms over the same tiles and
+counts who receives whom, and what changes in the routers' tables.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +60,7 @@ DISTRICT = 16  # platforms
 DISTRICTS_ALONG = 8
 BELT_TILES = 2  # at least, between districts: nobody is received across
 SITE_PLATFORMS = 250  # behind one router
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 class CityPerceiver(BoxMessages):
@@ -94,8 +100,8 @@ class CityPerceiver(BoxMessages):
 class SlowClock:
     """A clock by which little time passes."""
 
-    def __init__(self, slow: float) -> None:
-        self.start, self.slow = wall_clock(), slow
+    def __init__(self, slow: float, start: int) -> None:
+        self.start, self.slow = start, slow
 
     def __call__(self) -> int:
         return self.start + round((wall_clock() - self.start) / self.slow)
@@ -104,28 +110,92 @@ class SlowClock:
         time.sleep(max((time_ns - self()) * self.slow / 1e9, 0))
 
 
-def measure(
-    count: int, tiles: tuple[int, ...], interval: float, seconds: float, port: int, slow: float
-) -> dict[str, Any]:  # fmt: skip
-    names = [f"UAV_{number}" for number in range(count)]
-    options = NodeOptions(tiles=tiles, max_time_offset=0.95 * interval)
-    with tempfile.TemporaryDirectory() as keys:
-        create_keys(keys, names, relays=["gate"])
-        gate = f"tls/127.0.0.1:{port}"
-        command = [sys.executable, "-m", "skyweave", "fleet", "router", "--name", "gate", "--keys", keys]
-        with subprocess.Popen([*command, "--fleet", "city", "--listen", gate], stdout=subprocess.PIPE) as router:
-            try:
-                assert router.stdout is not None and router.stdout.readline()
-                clock = SlowClock(slow)
-                perceivers = [CityPerceiver(number, interval, clock.start) for number in range(count)]
-                nodes = [
-                    open_node(perceiver, name, keys, gate, options, clock)
-                    for perceiver, name in zip(perceivers, names, strict=True)
-                ]
-                result = run(nodes, psutil.Process(router.pid), clock, interval, seconds)
-                return {"nodes": count, "tiles": list(tiles), **result}
-            finally:
-                router.terminate()
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured.
+
+    Attributes:
+        count: nodes that fly.
+        idle: nodes that are connected only.
+        together: nodes in one process.
+        tiles: sides, metres.
+        interval: seconds between frames.
+        seconds: that count.
+        gate: the router's endpoint.
+        slow: times as slow as real time.
+    """
+
+    count: int
+    idle: int
+    together: int
+    tiles: tuple[int, ...]
+    interval: float
+    seconds: float
+    gate: str
+    slow: float
+
+    def measure(self) -> dict[str, Any]:
+        """Run the router and the nodes; return the costs of a node."""
+        with tempfile.TemporaryDirectory() as keys:
+            create_keys(keys, [f"UAV_{number}" for number in range(self.count + self.idle)], relays=["gate"])
+            command = [sys.executable, "-m", "skyweave", "fleet", "router", "--name", "gate", "--keys", keys]
+            with subprocess.Popen(
+                [*command, "--fleet", "city", "--listen", self.gate], stdout=subprocess.PIPE
+            ) as router:
+                try:
+                    assert router.stdout is not None and router.stdout.readline()
+                    return self.run_groups(keys, router.pid)
+                finally:
+                    router.terminate()
+
+    def run_groups(self, keys: str, router: int) -> dict[str, Any]:
+        """Run the nodes in their processes; return the mean of their figures."""
+        groups = [range(first, min(first + self.together, self.count)) for first in range(0, self.count, self.together)]
+        barrier = _SPAWN.Barrier(len(groups))
+        if len(groups) == 1:
+            shares = [self.run_group(groups[0], keys, router, wall_clock(), barrier)]
+        else:
+            work = [(group, keys, router, wall_clock(), barrier) for group in groups]
+            results: Any = _SPAWN.Queue()
+            processes = [_SPAWN.Process(target=self.put_group, args=(results, *one)) for one in work]
+            for process in processes:
+                process.start()
+            shares = [results.get(timeout=600) for _ in processes]
+            for process in processes:
+                process.join()
+        result = {"nodes": self.count, "idle": self.idle, "processes": len(groups), "tiles": list(self.tiles)}
+        for key, value in shares[0].items():
+            if isinstance(value, dict):
+                result[key] = dict(sum((Counter(share[key]) for share in shares), Counter()))
+            else:
+                result[key] = round(float(np.mean([share[key] for share in shares])), 3)
+        return result
+
+    def put_group(self, results: Any, *work: Any) -> None:
+        """Run one group in a process of its own."""
+        results.put(self.run_group(*work))
+        results.close()
+        results.join_thread()
+        os._exit(0)  # sessions to a router that has ended take their time
+
+    def run_group(self, group: range, keys: str, router: int, epoch: int, barrier: Any) -> dict[str, Any]:
+        """Run the nodes of one process."""
+        clock = SlowClock(self.slow, epoch)
+        options = NodeOptions(tiles=self.tiles, max_time_offset=0.95 * self.interval)
+        numbers = [*group, *range(self.count, self.count + self.idle)] if group.start == 0 else [*group]
+        nodes = [
+            open_node(CityPerceiver(number, self.interval, epoch), f"UAV_{number}", keys, self.gate, options, clock)
+            for number in numbers
+        ]
+        barrier.wait(300)
+        flying, idle = nodes[: len(group)], nodes[len(group) :]
+        for node in idle:  # it subscribes to what is around it
+            node.observe_and_send(Frame(node.clock(), {}))
+        result = run(flying, psutil.Process(router), clock, self.interval, self.seconds, self.count)
+        barrier.wait(300)  # nobody leaves before all have counted
+        for node in nodes:
+            node.close()
+        return result
 
 
 def open_node(
@@ -136,8 +206,19 @@ def open_node(
     return Node("city", name, perceiver, transport, WorldFrame(CRS), options, credentials=trust, clock=clock)
 
 
-def run(nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: float, seconds: float) -> dict[str, Any]:
-    """Let all nodes work in turns, each once an interval, the first rounds uncounted."""
+def run(
+    nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: float, seconds: float, count: int
+) -> dict[str, Any]:
+    """Let the nodes of this process work in turns, each once an interval, the first rounds uncounted.
+
+    Args:
+        nodes: of this process.
+        router: the process of the router.
+        clock: of all.
+        interval: seconds between frames.
+        seconds: that count.
+        count: nodes in all processes.
+    """
     this, fused, peers = psutil.Process(), list[int](), list[int]()
     start, turns, before, began = clock(), 2 * len(nodes), dict[str, float](), 0
     for turn in range(round((WARM_UP_ROUNDS + seconds / interval) * turns)):
@@ -158,9 +239,8 @@ def run(nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: f
     for node in nodes:
         for counts in node.peers.rejection_counts().values():
             rejected.update(counts)
-    for node in nodes:
-        node.close()
-    share = {key: (after[key] - before[key]) / elapsed / len(nodes) for key in after}
+    of = {"router": count, "wire": count}
+    share = {key: (after[key] - before[key]) / elapsed / of.get(key, len(nodes)) for key in after}
     return {
         "seconds": round(elapsed, 1),
         "frames a second and node": round(len(fused) / elapsed / len(nodes), 3),
@@ -169,6 +249,11 @@ def run(nodes: list[Node], router: psutil.Process, clock: SlowClock, interval: f
         "received by a node, without headers (kbit/s)": round(share["received"] * 8e-3, 2),
         "on the wire, both directions (kbit/s a node)": round(share["wire"] * 8e-3, 2),
         "processor of a node (ms a second)": round(1e3 * share["processor"], 2),
+        "of it in its own thread (ms a second)": round(1e3 * share["own"], 2),
+        "in Zenoh's threads, user (ms a second)": round(1e3 * share["zenoh user"], 2),
+        "in Zenoh's threads, system (ms a second)": round(1e3 * share["zenoh system"], 2),
+        "wakes of Zenoh's threads (a second)": round(share["wakes"], 2),
+        "messages taken (a second)": round(share["messages"], 2),
         "processor of the router (ms a second and node)": round(1e3 * share["router"], 2),
         "refused": dict(rejected),
         "load": round(os.getloadavg()[0], 1),
@@ -187,9 +272,22 @@ def counters(nodes: list[Node], this: psutil.Process, router: psutil.Process) ->
     line = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:"))
     return {
         "received": float(sum(peer.bytes for node in nodes for peer in node.peers.all())),
+        "messages": float(sum(peer.messages for node in nodes for peer in node.peers.all())),
+        "own": time.thread_time(),
+        **zenoh_threads(),
         "wire": float(line.split(":")[1].split()[0]),
         "processor": sum(this.cpu_times()[:2]),
         "router": sum(router.cpu_times()[:2]),
+    }
+
+
+def zenoh_threads() -> dict[str, float]:
+    """Return what all threads but this one took so far: processor seconds, and how often they were woken."""
+    process, own = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_THREAD)
+    return {
+        "zenoh user": process.ru_utime - own.ru_utime,
+        "zenoh system": process.ru_stime - own.ru_stime,
+        "wakes": float(process.ru_nvcsw - own.ru_nvcsw),
     }
 
 
@@ -253,6 +351,8 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between frames, and between heartbeats")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--slow", type=float, default=3.0, help="times as slow as real time")
+    parser.add_argument("--idle", type=int, default=0, help="nodes that are connected besides, and do not fly")
+    parser.add_argument("--processes", action="store_true", help="each district in a process of its own")
     parser.add_argument("--everybody", action="store_true", help="without tiles")
     parser.add_argument("--port", type=int, default=17450)
     parser.add_argument("--json", type=Path)
@@ -262,7 +362,9 @@ def main() -> None:
     for count in args.nodes or ((16, 32, 64) if args.work == "measure" else (16, 64, 1000, 100_000)):
         if args.work == "measure":
             tiles = () if args.everybody else (TILE_M,)
-            rows.append(measure(count, tiles, args.interval, args.seconds, args.port, args.slow))
+            together, gate = DISTRICT if args.processes else count, f"tls/127.0.0.1:{args.port}"
+            work = Measurement(count, args.idle, together, tiles, args.interval, args.seconds, gate, args.slow)
+            rows.append(work.measure())
         else:
             rows.append(simulate(count, 20, np.random.default_rng(0)))
         print(json.dumps(rows[-1]), flush=True)

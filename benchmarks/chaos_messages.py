@@ -69,6 +69,7 @@ UNLIMITED = PeerLimits(
 )
 SINKS: list[SinkConfig] = [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig(interval=0.5)]
 MAX_AGE_S = 10.0  # of what page and client have of an honest platform: this process may be slow
+GARBAGE_OBJECTS = 50_000  # new ones after which they are looked through
 REPLAYED_PART = 5000  # hostile messages in one recording
 SWITCH_S = 0.0005  # between threads: each signature that is checked gives the turn away, and gets it back after so long
 
@@ -154,6 +155,7 @@ def attack(
         targets.await_scenes()
         gc.collect()
         gc.freeze()  # what is loaded by now stays: looking through it for garbage took a sixth of the time
+        gc.set_threshold(GARBAGE_OBJECTS)
         memory = psutil.Process().memory_info().rss
         page = (
             stack.enter_context(ShownPage(chromium, Path(folder), targets.address, HONEST[0], MAX_AGE_S))

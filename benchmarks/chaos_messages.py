@@ -67,11 +67,11 @@ FLEET, HONEST, HOSTILE = "chaos", ("UAV_1", "UAV_2"), "UAV_3"
 UNLIMITED = PeerLimits(
     bytes_per_second=1e12, messages_per_second=1e12, invalid_cost=0.0, queue_size=100_000, max_message_bytes=1 << 20
 )
-SINKS: list[SinkConfig] = [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig(interval=0.5)]
+SINKS: list[SinkConfig] = [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig()]
 MAX_AGE_S = 10.0  # of what page and client have of an honest platform: this process may be slow
 GARBAGE_OBJECTS = 50_000  # new ones after which they are looked through
 REPLAYED_PART = 5000  # hostile messages in one recording
-SWITCH_S = 0.0005  # between threads: each signature that is checked gives the turn away, and gets it back after so long
+SWITCH_S = 0.0001  # between threads: each signature that is checked gives the turn away, and gets it back after so long
 
 NodeMaker = Callable[[str, LoopbackTransport, Credentials], tuple[Node, ImageSource]]
 

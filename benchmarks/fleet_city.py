@@ -6,12 +6,12 @@
 `measure` runs nodes with keys over Zenoh and TLS as clients of one `skyweave fleet router` in a process of its own; the
 nodes share a thread (with `--processes` only those of a district, in a process of their own), each with a session of
 its own, and fly at 10 m/s over cars that a stand-in detector sees. With `--idle` that many more are connected and
-subscribed, but do not fly: what a node costs by the number of others alone. The city consists of districts of 16 nodes,
-all alike in density, edges and flights, with a belt of more than two tiles between them: what a node costs can differ
-by the size of the fleet alone. Their clocks run slowly (`--slow`), so that a machine with other work keeps up; figures
-are by these clocks. In a network namespace of its own the loopback interface counts what travels, headers,
-acknowledgements and signs of life of links included. `simulate` moves any number of platforms over the same tiles and
-counts who receives whom, and what changes in the routers' tables.
+subscribed, but do not fly, in another process: what a node costs by the number of others alone. The city consists of
+districts of 16 nodes, all alike in density, edges and flights, with a belt of more than two tiles between them: what a
+node costs can differ by the size of the fleet alone. Their clocks run slowly (`--slow`), so that a machine with other
+work keeps up; figures are by these clocks. In a network namespace of its own the loopback interface counts what
+travels, headers, acknowledgements and signs of life of links included. `simulate` moves any number of platforms over
+the same tiles and counts who receives whom, and what changes in the routers' tables.
 """
 
 import argparse
@@ -149,20 +149,21 @@ class Measurement:
                     router.terminate()
 
     def run_groups(self, keys: str, router: int) -> dict[str, Any]:
-        """Run the nodes in their processes; return the mean of their figures."""
+        """Run the nodes in processes of their own; return the mean of their figures."""
         groups = [range(first, min(first + self.together, self.count)) for first in range(0, self.count, self.together)]
-        barrier = _SPAWN.Barrier(len(groups))
-        if len(groups) == 1:
-            shares = [self.run_group(groups[0], keys, router, wall_clock(), barrier)]
-        else:
-            work = [(group, keys, router, wall_clock(), barrier) for group in groups]
-            results: Any = _SPAWN.Queue()
-            processes = [_SPAWN.Process(target=self.put_group, args=(results, *one)) for one in work]
-            for process in processes:
-                process.start()
-            shares = [results.get(timeout=600) for _ in processes]
-            for process in processes:
-                process.join()
+        barrier = _SPAWN.Barrier(len(groups) + (self.idle > 0))
+        results, epoch = _SPAWN.Queue(), wall_clock()
+        processes = [
+            _SPAWN.Process(target=self.put_group, args=(results, group, keys, router, epoch, barrier))
+            for group in groups
+        ]
+        if self.idle:
+            processes.append(_SPAWN.Process(target=self.wait, args=(keys, epoch, barrier)))
+        for process in processes:
+            process.start()
+        shares = [results.get(timeout=600) for _ in groups]
+        for process in processes:
+            process.join()
         result = {"nodes": self.count, "idle": self.idle, "processes": len(groups), "tiles": list(self.tiles)}
         for key, value in shares[0].items():
             if isinstance(value, dict):
@@ -181,21 +182,32 @@ class Measurement:
     def run_group(self, group: range, keys: str, router: int, epoch: int, barrier: Any) -> dict[str, Any]:
         """Run the nodes of one process."""
         clock = SlowClock(self.slow, epoch)
-        options = NodeOptions(tiles=self.tiles, max_time_offset=0.95 * self.interval)
-        numbers = [*group, *range(self.count, self.count + self.idle)] if group.start == 0 else [*group]
-        nodes = [
-            open_node(CityPerceiver(number, self.interval, epoch), f"UAV_{number}", keys, self.gate, options, clock)
-            for number in numbers
-        ]
+        nodes = self.open_nodes(group, keys, clock)
         barrier.wait(300)
-        flying, idle = nodes[: len(group)], nodes[len(group) :]
-        for node in idle:  # it subscribes to what is around it
-            node.observe_and_send(Frame(node.clock(), {}))
-        result = run(flying, psutil.Process(router), clock, self.interval, self.seconds, self.count)
+        result = run(nodes, psutil.Process(router), clock, self.interval, self.seconds, self.count)
         barrier.wait(300)  # nobody leaves before all have counted
         for node in nodes:
             node.close()
         return result
+
+    def wait(self, keys: str, epoch: int, barrier: Any) -> None:
+        """Connect the nodes that do not fly, in one process, and subscribe to what is around them."""
+        nodes = self.open_nodes(range(self.count, self.count + self.idle), keys, SlowClock(self.slow, epoch))
+        for node in nodes:
+            node.observe_and_send(Frame(node.clock(), {}))
+        barrier.wait(300)
+        barrier.wait(300)
+        os._exit(0)
+
+    def open_nodes(self, numbers: range, keys: str, clock: "SlowClock") -> list[Node]:
+        """Open nodes, each with a session of its own."""
+        options = NodeOptions(tiles=self.tiles, max_time_offset=0.95 * self.interval)
+        return [
+            open_node(
+                CityPerceiver(number, self.interval, clock.start), f"UAV_{number}", keys, self.gate, options, clock
+            )
+            for number in numbers
+        ]
 
 
 def open_node(
@@ -370,7 +382,6 @@ def main() -> None:
         print(json.dumps(rows[-1]), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
-    os._exit(0)  # sessions to a router that has ended take their time
 
 
 if __name__ == "__main__":

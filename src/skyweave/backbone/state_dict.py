@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: anything else than tensors, or a damaged file.
     """
+    _check_archive(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their options beside
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,6 +66,30 @@ def _check_entries(content: Mapping[Any, Any], path: Path) -> None:
     others = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if others:
         raise WeightsError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(others[:8])}")
+    if expanded := [key for key, value in content.items() if not _is_stored(value)]:
+        raise WeightsError(
+            f"{path}: {expanded[0]} is no plain tensor whose numbers are all in the file; save what "
+            "`module.state_dict()` returns"
+        )
+
+
+def _is_stored(value: Tensor) -> bool:
+    """Say whether a tensor's numbers are all in its file: a view of one number can have any shape, at no cost there."""
+    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that holds more than it takes: torch writes without compression, and would expand any."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        held = sum(member.file_size for member in archive.infolist())
+    if held > path.stat().st_size:
+        raise WeightsError(
+            f"{path}: an archive of {held} bytes that is compressed; torch.save writes none: save it anew"
+        )
 
 
 def _unwrap(content: object) -> object:

@@ -9,11 +9,13 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from skyweave.core.array_header import read_array_header
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.json_text import parse_json
@@ -198,9 +200,10 @@ def _load_index(path: Path) -> np.ndarray:
     """Return (images, 4) int64: offsets of pixels, mask (0: all valid) and metadata, and the size of the metadata."""
     beside = _index_path(path)
     if beside.exists():
-        table = np.load(beside, allow_pickle=False)
-        if _is_index_of(table, path):
-            return np.asarray(table[1:], np.int64)
+        with suppress(ValueError, EOFError):  # damaged: the shard itself says it
+            table = np.load(beside, mmap_mode="r", allow_pickle=False)  # it may say any number of rows
+            if _is_index_of(table, path):
+                return np.array(table[1:], np.int64)
     return _scan(path)[1:]
 
 
@@ -245,22 +248,17 @@ def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
     return samples
 
 
-def _read_array_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether in Fortran order, and type of the array that begins here."""
-    version = np.lib.format.read_magic(stream)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return reader(stream)
-
-
 def _mapped(path: Path, offset: int) -> np.ndarray:
     """Map the array whose .npy member begins at ``offset`` of the tar."""
     try:
         with path.open("rb") as stream:
             stream.seek(offset)
-            shape, fortran, dtype = _read_array_header(stream)
+            shape, fortran, dtype = read_array_header(stream)
             start = stream.tell()
-    except ValueError as error:
+        if fortran or dtype.hasobject:
+            raise DataError(f"{path}: an array that is not plain C order; write the shard again")
+        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    except DataError:
+        raise
+    except (ValueError, OverflowError) as error:  # one that says to be larger than the file, too
         raise DataError(f"{path}: damaged ({error}); write or copy the shard again") from error
-    if fortran or dtype.hasobject:
-        raise DataError(f"{path}: an array that is not plain C order; write the shard again")
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)

@@ -77,7 +77,7 @@ class ProductMembers:
         if self.path.suffix.casefold() == ".zip":
             with zipfile.ZipFile(self.path) as packed, packed.open(name) as content:
                 return content.read(limit)
-        with tarfile.open(self.path) as archive:
+        with tarfile.open(self.path, "r:") as archive:
             member = archive.extractfile(name)
             return b"" if member is None else member.read(limit)
 
@@ -126,5 +126,5 @@ def _list_zip(path: Path) -> tuple[str, ...]:
 
 
 def _list_tar(path: Path) -> tuple[str, ...]:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, "r:") as archive:  # no compression: a few megabytes would take minutes to go through
         return tuple(member.name for member in archive if member.isfile())

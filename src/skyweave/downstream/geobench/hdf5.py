@@ -1,6 +1,7 @@
 """Datasets and descriptions of a published sample, an HDF5 file; what could point elsewhere is refused."""
 
 import ast
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,8 @@ def _check_image(data: Any, path: Path, name: str) -> None:
         raise DataError(f"{path}: {name!r} holds {data.dtype} of shape {data.shape}; images are expected")
     if not 0 < data.size <= MAX_VALUES:
         raise DataError(f"{path}: {name!r} has shape {data.shape}; no image of the benchmark is of that size")
+    if math.prod(data.chunks or ()) > MAX_VALUES:  # each is read as a whole
+        raise DataError(f"{path}: {name!r} has chunks of {data.chunks}; no image of the benchmark is of that size")
 
 
 def _printed_bytes(text: str, path: Path) -> Any:

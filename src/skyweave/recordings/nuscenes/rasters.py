@@ -9,12 +9,16 @@
 - Ground that is not level: ``.npz`` with ``heights`` in metres.
 """
 
+import math
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from skyweave.core.array_header import read_array_header
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
@@ -26,6 +30,7 @@ from skyweave.recordings.recording import RecordedScene
 
 MIN_DEPTH_STEP_M = 0.001
 INFINITE_DEPTH = 65535
+MAX_VALUES = 1 << 28  # of one array: 1 GiB as 32-bit floats; a few kilobytes of an archive can say any number
 JPEG_QUALITY = 95
 
 
@@ -108,11 +113,10 @@ def read_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return content["pixels"].astype(np.float32), content.get("valid")
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise DataError(_damaged(path, error)) from None
+    arrays = _read_arrays(path, "pixels", "valid")
+    if arrays.get("pixels") is None:
+        raise DataError(_damaged(path, "it holds no pixels"))
+    return arrays["pixels"].astype(np.float32), arrays.get("valid")
 
 
 def write_depth(path: Path, depth: np.ndarray) -> None:
@@ -246,11 +250,9 @@ def read_ground(folder: Path, known: SceneExtras) -> Ground:
     if known.heights is None:
         return GroundPlane(known.ground or 0.0)
     path = path_below(folder, known.heights)
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            heights = content["heights"]
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise DataError(_damaged(path, error)) from None
+    heights = _read_arrays(path, "heights").get("heights")
+    if heights is None or heights.ndim != 2:
+        raise DataError(_damaged(path, "it holds no heights (rows, columns)"))
     rows, columns = heights.shape
     return ElevationModel(heights, MapGrid(known.west, known.north, known.resolution, rows, columns, known.crs))
 
@@ -264,7 +266,30 @@ def _opened(path: Path, mode: str | None) -> Image.Image:
         raise DataError(_damaged(path, error)) from None
 
 
-def _damaged(path: Path, error: Exception) -> str:
+def _read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Return those arrays of an archive that are there; how large each is stands before it, and is bounded first."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_array(archive, name, path) for name in names if f"{name}.npy" in archive.NameToInfo}
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(_damaged(path, error)) from None
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    with archive.open(f"{name}.npy") as stream:
+        shape = read_array_header(stream)[0]
+        if math.prod(shape) > MAX_VALUES:
+            raise DataError(
+                f"{path}: {name} has shape {shape}, more than the {MAX_VALUES} values that are read; if that is "
+                "meant, write it in parts"
+            )
+    with archive.open(f"{name}.npy") as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _damaged(path: Path, error: Exception | str) -> str:
     if not path.exists():
         return f"{path} is missing; copy it back, or leave this picture out"
     return f"{path} cannot be read: {error}"

@@ -8,6 +8,7 @@ same files.
 import gzip
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +41,7 @@ from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedS
 
 VERSION = "v1.0-trainval"
 FRAGMENTS = "fragments"
+MAX_FRAGMENT_BYTES = 1 << 29  # of the tables of one scene
 MASK = "maps/mask.png"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 ImageFormat = Literal["png", "jpg"]
@@ -374,9 +376,13 @@ def _fragment_path(folder: Path, scene: str) -> Path:
 
 def _read_fragment(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = msgspec.json.decode(gzip.decompress(path.read_bytes()))
+        with gzip.open(path) as stream:
+            text = stream.read(MAX_FRAGMENT_BYTES + 1)
+        if len(text) > MAX_FRAGMENT_BYTES:
+            raise OSError(f"more than {MAX_FRAGMENT_BYTES >> 20} MB")
+        content: dict[str, Any] = msgspec.json.decode(text)
         return content
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it and write the scene again") from None
 
 

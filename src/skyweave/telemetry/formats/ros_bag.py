@@ -18,6 +18,7 @@ from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.geodesy import LocalFrame
 from skyweave.recordings.ros_camera_info import camera_from_info
 from skyweave.telemetry.angles import multiply_quaternions
+from skyweave.telemetry.formats.bag_bounds import bound_decompression
 from skyweave.telemetry.formats.ros_topics import FixesOfTopic, choose_fixes, choose_poses, turn_to_north
 from skyweave.telemetry.formats.ros_transforms import TransformTree, chain_times, compose
 from skyweave.telemetry.poses_over_time import EARLIEST_UTC_S, NS_PER_S, MissingTopic
@@ -139,6 +140,7 @@ def _read_messages(path: Path, namespace: str, into: BagContent) -> None:
     from rosbags.highlevel import AnyReader, AnyReaderError
     from rosbags.typesys import Stores, get_typestore
 
+    bound_decompression()
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
             connections = [
@@ -160,7 +162,7 @@ def _read_messages(path: Path, namespace: str, into: BagContent) -> None:
         ) from None
     except Exception as error:  # rosbags raises what its parsers stumble over: struct, index, key and SQLite's errors
         if isinstance(error, DataError):
-            raise
+            raise DataError(f"{path.name}: {error}") from None
         raise DataError(f"{path.name} is damaged: {error or type(error).__name__}") from None
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -20,6 +21,7 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 from aiohttp import ClientSession
 
+from orphans import run_at_the_end
 from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
 from skyweave.fleet import FleetClient
@@ -31,6 +33,7 @@ from waiting import until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time
+SKYWEAVE = (sys.executable, "-m", "skyweave")
 
 
 def has_ended(process: int) -> bool:
@@ -68,12 +71,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         },
     }
     (folder / "fleet.yaml").write_text(yaml.safe_dump(config))
-    assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 0
-    try:
+    with run_at_the_end([*SKYWEAVE, "fleet", "down", str(folder / "fleet.yaml")]):
+        assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 0
         yield folder
-    finally:
-        if supervisor_pid(folder / "state") is not None:
-            main(["fleet", "down", str(folder / "fleet.yaml")])
 
 
 def test_a_fleet_starts_and_every_node_hears_the_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +120,36 @@ def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> N
     assert gap < 5.0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are set on Linux only")
+def test_a_node_that_has_used_up_its_descriptors_flies_on_and_says_so(folder: Path) -> None:
+    config, state = yaml.safe_load((folder / "fleet.yaml").read_text()), folder / "state"
+    endpoints = [f"tcp/127.0.0.1:{config['port'] + number}" for number in (0, 1)]
+    node = psutil.Process(fleet_state(state)["nodes"]["UAV_2"]["pid"])
+    limits, log = node.rlimit(psutil.RLIMIT_NOFILE), state / "UAV_2.log"
+
+    def sequence(client: FleetClient) -> int:
+        return int((client.latest("UAV_2") or {"sequence": 0})["sequence"])
+
+    with FleetClient("pair", endpoints) as client:
+        until(lambda: sequence(client), "it publishes")
+        node.rlimit(psutil.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            before = sequence(client)
+            until(lambda: sequence(client) >= before + 8, "it flies on")
+            until(lambda: "Too many open files" in log.read_text(), "it says so")
+            used, since = sum(node.cpu_times()[:2]), time.monotonic()
+            with FleetClient("pair", endpoints[1:]) as late:  # there is no descriptor for its link
+                assert next(late.scenes(timeout=2.0), None) is None
+            assert (sum(node.cpu_times()[:2]) - used) / (time.monotonic() - since) < 0.5, "it does not spin"
+        finally:
+            node.rlimit(psutil.RLIMIT_NOFILE, limits)
+        written = fleet_state(state)["nodes"]["UAV_2"]["status"]["monotonic"]
+        until(lambda: fleet_state(state)["nodes"]["UAV_2"]["status"]["monotonic"] > written, "its status comes again")
+    with FleetClient("pair", endpoints[1:]) as late:
+        until(lambda: sequence(late), "new links come again")
+    assert fleet_state(state)["nodes"]["UAV_2"]["pid"] == node.pid, "it was not started again"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="nodes are forked on Linux only")
 def test_nodes_go_on_when_the_process_they_were_forked_from_is_killed(folder: Path) -> None:
     before = fleet_state(folder / "state")
@@ -162,13 +192,10 @@ def test_record_and_replay(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
         _, _, _, fix = next(iter(reader.iter_decoded_messages(["/UAV_1/location"])))
     assert update.entities[0].frame_id == "local" and 47 < fix.latitude < 49
     endpoint = f"tcp/127.0.0.1:{free_ports()}"
-    command = [sys.executable, "-m", "skyweave", "fleet", "replay", str(file), "--listen", endpoint, "--loop"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        with FleetClient("pair", [endpoint]) as client:
+    command = [*SKYWEAVE, "fleet", "replay", str(file), "--listen", endpoint, "--loop"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with run_at_the_end(["kill", str(process.pid)]), FleetClient("pair", [endpoint]) as client:
             until(lambda: client.platforms() == ["UAV_1", "UAV_2"], "both are played")
-    finally:
-        process.terminate()
         assert b"messages played" in process.communicate(timeout=30)[0]
     assert main(["fleet", "replay", __file__]) == 2
     assert "no MCAP file" in capsys.readouterr().err
@@ -184,13 +211,10 @@ def test_rerun_recording(folder: Path, tmp_path: Path) -> None:
 @contextlib.contextmanager
 def served(folder: Path, port: int = 0) -> Iterator[str]:
     """Address of the live page."""
-    command = [sys.executable, "-m", "skyweave", "fleet", "dashboard", str(folder / "fleet.yaml"), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().decode().strip()
-        finally:
-            process.terminate()
+    command = [*SKYWEAVE, "fleet", "dashboard", str(folder / "fleet.yaml"), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process, run_at_the_end(["kill", str(process.pid)]):
+        assert process.stdout is not None
+        yield process.stdout.readline().decode().strip()
 
 
 def test_the_page_tells_the_state_and_refuses_other_sites(folder: Path) -> None:

@@ -200,8 +200,11 @@ def fleet_of(folder: Path, scene: RecordedScene, bridge: str) -> FleetConfig:
 @pytest.fixture(scope="module")
 def pictures(folder: Path, scene: RecordedScene) -> dict[str, dict[int, dict[str, Any]]]:
     """By node and moment its scenes in which the frames of both others are."""
-    bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18671"]))
-    supervisor, stop = Supervisor(fleet_of(folder, scene, "tcp/127.0.0.1:18671")), threading.Event()
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        endpoint = f"tcp/127.0.0.1:{one.getsockname()[1]}"
+    bridge = ZenohTransport(ZenohConfig(listen=[endpoint]))
+    supervisor, stop = Supervisor(fleet_of(folder, scene, endpoint)), threading.Event()
     threads = [
         threading.Thread(target=supervisor.run, args=(stop,)),
         threading.Thread(target=publish_boxes, args=(bridge, scene, stop)),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,3 +272,18 @@ def test_a_disk_that_fails_meanwhile_is_said_of_the_target_whose_old_file_stays(
         assert ".out." not in str(caught.value)
         disk.repair()
         assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("write", [write_aside, write_files_aside, write_folder_aside])
+def test_nothing_is_left_on_a_disk_that_went_away_and_came_back(tmp_path: Path, write: Any) -> None:
+    """A process that tried again, however often, filled the disk with what it could not remove."""
+    with failing_disk(tmp_path / "failing") as disk:
+        for _ in range(4):  # the disk has room for three
+            with pytest.raises(OSError, match="out"), write(disk.path / "out") as aside:
+                (aside / "file" if write is write_folder_aside else aside).write_bytes(bytes(2_000_000))
+                disk.detach()
+                raise OSError(errno.ENOENT, "out is gone")
+            disk.attach()
+        with write(disk.path / "out") as aside:
+            (aside / "file" if write is write_folder_aside else aside).write_bytes(bytes(2_000_000))
+        assert {path.name for path in disk.path.iterdir()} - {"lost+found"} == {"out"}

@@ -1,7 +1,8 @@
 """Outputs are written aside and renamed when whole, so that nobody ever meets half a file.
 
 The name of what is written aside says which process of which machine writes it. What a killed process left behind is
-removed by the next one that writes into the same folder.
+removed by the next one that writes into the same folder, and what a process could not remove, since its disk was gone,
+by itself when it writes there again.
 """
 
 import contextlib
@@ -27,6 +28,8 @@ SIDE_ENDINGS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # behind the name of a 
 WORLD_FILE_ENDINGS = {".tif": (".tfw", ".tifw"), ".tiff": (".tfw", ".tiffw"), ".png": (".pgw", ".pngw")}
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # which reading does not raise
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
+MAX_LEFT = 1000
+_LEFT: dict[Path, None] = {}  # what this process wrote aside and may not have removed, the oldest first
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
 
@@ -56,12 +59,11 @@ def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
                 raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
             _remove_side_files(target)
             _move(aside, target, durable)
-        except OSError as error:
-            _name_target(error, aside, target)
+        except BaseException as error:
+            _clear_away(aside)
+            if isinstance(error, OSError):
+                _name_target(error, aside, target)
             raise
-        finally:
-            with contextlib.suppress(OSError):  # there is none, or the disk takes nothing any longer
-                aside.unlink()
 
 
 @contextlib.contextmanager
@@ -91,11 +93,12 @@ def write_files_aside(path: str | Path) -> Iterator[Path]:
                 _remove_side_files(target)
                 for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
                     _move(written, target.with_name(written.name))
-        except OSError as error:
-            _name_target(error, folder / target.name, target)
-            raise
-        finally:
             shutil.rmtree(folder, ignore_errors=True)
+        except BaseException as error:
+            _clear_away(folder)
+            if isinstance(error, OSError):
+                _name_target(error, folder / target.name, target)
+            raise
 
 
 @contextlib.contextmanager
@@ -123,8 +126,10 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
                 else:
                     os.replace(aside, target)
                 sync_folder(beside)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)  # what was there before
+        except BaseException:
+            _clear_away(aside)
+            raise
 
 
 @contextlib.contextmanager
@@ -171,6 +176,17 @@ def claim_folder(folder: Path) -> Iterator[None]:
             if is_new:
                 with contextlib.suppress(OSError):  # it is not empty
                     folder.rmdir()
+
+
+def _clear_away(aside: Path) -> None:
+    """Remove what was written aside for nothing; if its disk is gone, it is once that is back (`_folder_for`)."""
+    _LEFT.pop(aside, None)
+    try:
+        _remove(aside)
+    except OSError:  # never made, or on a disk that takes nothing any longer, or is not there
+        _LEFT[aside] = None
+        while len(_LEFT) > MAX_LEFT:
+            _LEFT.pop(next(iter(_LEFT)))
 
 
 @lru_cache(maxsize=4096)  # once a process and folder: looking through a large folder takes a while
@@ -228,6 +244,8 @@ def _folder_for(target: Path) -> Iterator[Path]:
     missing = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_orphans(target.parent.absolute())
+    for aside in [path for path in list(_LEFT) if path.parent == target.parent and os.path.lexists(path)]:
+        _clear_away(aside)
     try:
         yield target.parent
     except BaseException:

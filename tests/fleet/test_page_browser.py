@@ -170,6 +170,44 @@ def test_an_operator_selects_follows_and_hears_of_a_lost_node(nodes: Nodes, tmp_
     drive(create_app(nodes.state), tmp_path, work)
 
 
+def test_what_comes_too_often_is_not_asked_for_as_often(nodes: Nodes, tmp_path: Path) -> None:
+    """Eight cameras as fast as they may: each browser fetched 80 images a second, and all tiles five times."""
+    stop = threading.Event()
+
+    def flood() -> None:
+        sequence = 0
+        while not stop.wait(0.05):
+            sequence += 1
+            nodes.state.on_scene(scene("UAV_3", time.time() - NOW, sequence=sequence), 0.01)
+            for channel in range(8):
+                nodes.state.on_camera(CameraImage("UAV_3", f"C{channel}", nodes.jpeg, 100, 200, sequence))
+
+    def asked(what: str) -> str:
+        names = "performance.getEntriesByType('resource').map((entry) => entry.name.split('?')[0])"
+        return f"{names}.filter((name) => name.includes('{what}')).sort()"
+
+    async def work(browser: Browser) -> None:
+        await browser.until("shownCameras.size === 10 && [...tiles.values()].some((tile) => tile.image)", SECONDS)
+        await browser.run("performance.setResourceTimingBufferSize(10000), performance.clearResourceTimings()")
+        before = await browser.run("performance.now()")
+        await asyncio.sleep(4)
+        seconds = (await browser.run("performance.now()") - before) / 1000
+        for what, period in (("/camera/UAV_3/", 0.4), ("/ground/", 1.0)):
+            names = await browser.run(asked(what))
+            most = max(map(names.count, names))
+            assert 1 <= most <= seconds / period + 1, f"{what}: {most} times in {seconds:.1f} s"
+        numbers = await browser.run("[...shownCameras.values()].map((shown) => [shown.number, shown.image.src])")
+        assert all(source.endswith(f"?{number}") for number, source in numbers)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        drive(create_app(nodes.state), tmp_path, work)
+    finally:
+        stop.set()
+        flooding.join()
+
+
 def test_a_replay_is_scrubbed(tmp_path: Path) -> None:
     pytest.importorskip("mcap", reason="needs skyweave[record]")
     from skyweave.fleet.dashboard.replay_player import ReplayPlayer

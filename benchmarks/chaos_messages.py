@@ -54,8 +54,8 @@ from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
 from skyweave.fleet.sinks import sender as sender_module
 from skyweave.fleet.sinks.base import SinkConfig
 from skyweave.fleet.sinks.cameras import CameraSinkConfig
-from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.mcap_reading import MAX_RECORD_BYTES
+from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder
 from skyweave.fleet.sinks.replay import ReplayCount, replay

@@ -19,12 +19,14 @@ from skyweave.fleet import FleetClient
 from skyweave.fleet.dashboard.state import watch_fleet
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
 from skyweave.fleet.link.envelope import EnvelopeSealer
+from skyweave.fleet.link.heartbeat import Heartbeat, encode_heartbeat
 from skyweave.fleet.link.loopback import LoopbackNetwork, LoopbackTransport
 from skyweave.fleet.link.topics import camera_topic, result_topic
+from skyweave.fleet.sinks import mcap_reading
 from skyweave.fleet.sinks.messages import GeoJsonSinkConfig, RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder
-from skyweave.fleet.sinks.replay import replay
+from skyweave.fleet.sinks.replay import ReplayCount, replay
 
 
 def scene_content(platform: str = "UAV_1") -> dict[str, Any]:
@@ -288,3 +290,24 @@ def test_a_recording_that_expands_without_bound_is_refused(tmp_path: Path) -> No
     assert file.stat().st_size < 100_000
     with pytest.raises(ValueError, match="a chunk of"):
         replay(file, LoopbackNetwork().join(), threading.Event())
+
+
+def test_a_recording_with_a_record_that_is_too_large_is_played_up_to_it_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It seemed whole, whatever came behind the record."""
+    from mcap.writer import CompressionType, Writer
+
+    file, heartbeat = tmp_path / "a.mcap", encode_heartbeat(Heartbeat(1, 1, 0, 1, 0, 0.5, ("car",), 1, ()))
+    with file.open("wb") as stream:
+        writer = Writer(stream, compression=CompressionType.NONE, use_chunking=False)
+        writer.start()
+        channel = writer.register_channel("skyweave/a/alive/UAV_1", "skyweave", 0)
+        for content in (heartbeat, heartbeat, bytes(2000), heartbeat):
+            writer.add_message(channel, 0, content, 0)
+        writer.finish()
+    assert replay(file, LoopbackNetwork().join(), threading.Event()) == ReplayCount(3, 1)
+    assert not caplog.text
+    monkeypatch.setattr(mcap_reading, "MAX_RECORD_BYTES", 1000)
+    assert replay(file, LoopbackNetwork().join(), threading.Event()) == ReplayCount(2, 0)
+    assert "a.mcap is cut off or damaged after 2 messages" in caplog.text

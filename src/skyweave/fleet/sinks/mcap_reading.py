@@ -1,5 +1,6 @@
 """Reads recorded fleets, whoever wrote the files: in order, with bounds on sizes, up to where a file is cut off."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from skyweave.core.errors import FleetError
 
 MAX_RECORD_BYTES = 1 << 26  # of a record, and of a chunk of records after decompression
 MAX_CHANNELS = 10_000
+
+log = logging.getLogger("skyweave.fleet")
 
 
 class RecordedMessage(NamedTuple):
@@ -55,6 +58,9 @@ def read_recorded_messages(path: Path) -> Iterator[RecordedMessage]:
         except Exception as error:  # the reader raises many kinds on odd bytes
             if not count:
                 raise FleetError(f"{path} is no MCAP file, or is cut off ({error}); copy or record it again") from None
+            log.warning(
+                "%s is cut off or damaged after %d messages (%s); what comes then is not read", path, count, error
+            )
 
 
 def _records(reader: StreamReader) -> Iterator[McapRecord]:

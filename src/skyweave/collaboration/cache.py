@@ -1,6 +1,7 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
 import json
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,15 +11,16 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
-from skyweave.core.atomic_write import claim_folder, write_aside
+from skyweave.core.atomic_write import claim_folder, removed_when_broken_off, write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.inner_path import path_below
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.wire import BoxList, Pose
 
-INDEX_FILE, FEATURES_FILE, VISIBLE_FILE = "index.json", "features.npy", "visible.npy"
+INDEX_FILE = "index.json"  # it names the two arrays: the cache is that of before until this one is replaced
 MAX_FLOAT16 = 65000.0  # of a feature, which is stored in 16 bits
 BOX_DECIMALS = 4
 BOX_COLUMNS = ("centres", "sizes", "yaws", "classes", "scores", "velocities")
@@ -41,6 +43,7 @@ class FeatureCache:
     Attributes:
         model: fingerprint of the perception model that made it.
         entries: what is known of each map, by key.
+        arrays: names of the files of features and of visible cells.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,8 +56,8 @@ class FeatureCache:
             self.entries: dict[Key, dict[str, Any]] = {
                 (entry["scene"], entry["frame"], entry["platform"]): entry for entry in index["entries"]
             }
-            self.features = _RowFile(folder / FEATURES_FILE)
-            self.visible = _RowFile(folder / VISIBLE_FILE)
+            self.arrays: tuple[str, str] = index.get("arrays", ("features.npy", "visible.npy"))  # of earlier ones
+            self.features, self.visible = (_RowFile(path_below(folder, name)) for name in self.arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"the cache of features in {folder} is damaged; delete it: {error}") from error
 
@@ -138,16 +141,28 @@ def build_feature_cache(
     cached = _usable_cache(folder, fingerprint, keys)
     if cached is not None:
         return cached
-    with (
-        claim_folder(folder),
-        write_aside(folder / INDEX_FILE) as index,  # renamed last
-        write_aside(folder / VISIBLE_FILE) as visible,
-        write_aside(folder / FEATURES_FILE) as features,
-    ):
-        entries = _fill_cache(features, visible, model, scenes, keys, disturb, progress)
-        index.write_text(json.dumps({"model": fingerprint, "entries": entries}))
-        (folder / INDEX_FILE).unlink(missing_ok=True)  # which would be of other arrays in a moment
+    build = secrets.token_hex(4)  # arrays of another name: whoever reads the cache before never gets numbers of this
+    names = f"features.{build}.npy", f"visible.{build}.npy"
+    with claim_folder(folder):
+        _remove_unused(folder)
+        with (
+            removed_when_broken_off(folder),
+            write_aside(folder / INDEX_FILE) as index,  # renamed last
+            write_aside(folder / names[1]) as visible,
+            write_aside(folder / names[0]) as features,
+        ):
+            entries = _fill_cache(features, visible, model, scenes, keys, disturb, progress)
+            index.write_text(json.dumps({"model": fingerprint, "arrays": names, "entries": entries}))
+        _remove_unused(folder)
     return FeatureCache(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the arrays of caches that were replaced, or never finished."""
+    used = set(FeatureCache(folder).arrays) if (folder / INDEX_FILE).exists() else set[str]()
+    for path in (*folder.glob("features*.npy"), *folder.glob("visible*.npy")):
+        if path.name not in used:
+            path.unlink(missing_ok=True)
 
 
 def _fill_cache(

@@ -19,6 +19,7 @@ import numpy as np
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.core.geometry.antimeridian import cut_line, cut_polygon
+from skyweave.data.written_raster import check_written
 from skyweave.perception.results import CoverMap, InstanceMap, Result, VectorFeature
 from skyweave.perception.results.vector import GeometryType
 from skyweave.recordings.recording import UNKNOWN_COVER
@@ -157,12 +158,15 @@ def write_geotiff(path: str | Path, maps: InstanceMap | CoverMap | Sequence[Inst
         "transform": rasterio.Affine(*grid.affine),
         "compress": "deflate",
     }
-    with write_aside(path) as aside, rasterio.open(aside, "w", **profile) as target:
-        target.write(np.stack([band.values for band in bands]))
-        for number, (one, band) in enumerate(zip(maps, bands, strict=True), 1):
-            target.update_tags(number, time=one.time, categories=json.dumps(band.categories))
-        if bands[0].colours:
-            target.write_colormap(1, bands[0].colours)
+    values = np.stack([band.values for band in bands])
+    with write_aside(path) as aside:
+        with rasterio.open(aside, "w", **profile) as target:
+            target.write(values)
+            for number, (one, band) in enumerate(zip(maps, bands, strict=True), 1):
+                target.update_tags(number, time=one.time, categories=json.dumps(band.categories))
+            if bands[0].colours:
+                target.write_colormap(1, bands[0].colours)
+        check_written(aside, values)
 
 
 @dataclass(frozen=True)

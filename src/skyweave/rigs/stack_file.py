@@ -17,6 +17,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import open_image
 from skyweave.core.quiet import ignore_warnings
 from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor, sensor_to_dict
+from skyweave.data.written_raster import check_written
 from skyweave.rigs.align import Stack
 from skyweave.rigs.band_file import BandFile
 from skyweave.telemetry.image_metadata.field_values import parse_text
@@ -192,17 +193,16 @@ def _write_raster(path: Path, values: np.ndarray, bands: Sequence[BandDescriptio
         "interleave": "band",
         "bigtiff": "if_safer",
     }
-    with (
-        write_aside(path) as aside,
-        ignore_warnings(NotGeoreferencedWarning),  # as a camera's images are
-        rasterio.open(aside, "w", **profile) as target,
-    ):
-        target.write(values.astype(np.float32))
-        target.descriptions = tuple(band.name for band in bands)
-        target.units = tuple(band.unit for band in bands)
-        target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", **tags)
-        for number, band in enumerate(bands, 1):
-            target.update_tags(number, **band.tags())
+    stored = values.astype(np.float32)
+    with write_aside(path) as aside, ignore_warnings(NotGeoreferencedWarning):  # as a camera's images are
+        with rasterio.open(aside, "w", **profile) as target:
+            target.write(stored)
+            target.descriptions = tuple(band.name for band in bands)
+            target.units = tuple(band.unit for band in bands)
+            target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", **tags)
+            for number, band in enumerate(bands, 1):
+                target.update_tags(number, **band.tags())
+        check_written(aside, stored)
     return path
 
 

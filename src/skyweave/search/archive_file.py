@@ -28,6 +28,7 @@ def save_archive(archive: PatchArchive, path: str | Path) -> None:
         archive: to write.
         path: of the file, which ends in ``.safetensors``.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {name: getattr(archive, name) for name in ARRAYS}
@@ -38,11 +39,14 @@ def save_archive(archive: PatchArchive, path: str | Path) -> None:
         parts.append({**described, "kind": part.places.kind, "fields": fields})
     content = json.dumps({"space": asdict(archive.space), "parts": parts})
     with write_aside(path) as aside:
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            aside,
-            {"format": FORMAT, "content": content},
-        )
+        try:
+            save_file(
+                {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+                aside,
+                {"format": FORMAT, "content": content},
+            )
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({error}); free some space on its disk") from error
 
 
 def is_archive(path: str | Path) -> bool:

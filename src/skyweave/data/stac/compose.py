@@ -2,6 +2,7 @@
 
 import logging
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -81,20 +82,25 @@ def compose_scene(
     for item, bands in sources:
         check_item(item, bands, sensor, None if ignore_scale_tags else unit)
     blocks = list(_blocks(grid))
-    with (
-        write_aside(path) as aside,
-        rasterio.Env(**GDAL_OPTIONS),
-        rasterio.open(aside, "w", **_profile(sensor, grid)) as target,
-    ):
-        target.descriptions = tuple(band.name for band in sensor.bands)
-        target.update_tags(datetime=group.interval[0].isoformat(), ITEMS=",".join(item.id for item in group.items))
-        for number, (row, column, rows, columns) in enumerate(blocks, start=1):
-            values = _compose_block(sources, masks, grid, (row, column, rows, columns), scaled, wait, remarks)
-            target.write(values, window=Window(column, row, columns, rows))
-            if progress is not None:
-                progress(number, len(blocks))
-        if scaled:
-            remarks.negative.check(sources)
+    checksums: list[int] = []
+    with write_aside(path) as aside, rasterio.Env(**GDAL_OPTIONS):
+        with rasterio.open(aside, "w", **_profile(sensor, grid)) as target:
+            target.descriptions = tuple(band.name for band in sensor.bands)
+            target.update_tags(datetime=group.interval[0].isoformat(), ITEMS=",".join(item.id for item in group.items))
+            for number, (row, column, rows, columns) in enumerate(blocks, start=1):
+                values = _compose_block(sources, masks, grid, (row, column, rows, columns), scaled, wait, remarks)
+                target.write(values, window=Window(column, row, columns, rows))
+                checksums.append(zlib.crc32(values.tobytes()))
+                if progress is not None:
+                    progress(number, len(blocks))
+            if scaled:
+                remarks.negative.check(sources)
+        with rasterio.open(aside) as written:  # GDAL writes late, and reports a full disk in its log alone
+            for (row, column, rows, columns), checksum in zip(blocks, checksums, strict=True):
+                if zlib.crc32(written.read(window=Window(column, row, columns, rows)).tobytes()) != checksum:
+                    raise OSError(
+                        f"{path} cannot be read back as it was written; the disk may be full: free some space"
+                    )
     return (*_note_unmasked(masks), *note_other_satellites(group.items, sensor), *_note_zeros(remarks.zeros))
 
 

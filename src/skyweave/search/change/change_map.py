@@ -12,6 +12,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.antimeridian import cut_polygon
 from skyweave.core.geometry.geodesy import unproject_lon_lat
 from skyweave.core.quiet import ignore_warnings
+from skyweave.data.written_raster import check_written
 from skyweave.search.change.null_distribution import BulkNull, EmpiricalNull, control_false_discoveries
 from skyweave.search.change.pair import DatePair
 from skyweave.search.places import GridPlaces, Ring
@@ -92,14 +93,13 @@ def write_change_map(path: str | Path, change: ChangeMap) -> None:
     rows, columns = places.shape
     profile: dict[str, Any] = {"driver": "GTiff", "count": 3, "height": rows, "width": columns, "dtype": "float32"}
     profile |= {"nodata": math.nan, "compress": "deflate", "crs": places.crs}
-    with (
-        ignore_warnings(NotGeoreferencedWarning),
-        write_aside(path) as aside,
-        rasterio.open(aside, "w", **profile, transform=rasterio.Affine(*places.affine)) as target,
-    ):
-        target.write(change.raster())
-        target.descriptions = BAND_NAMES
-        target.update_tags(THRESHOLD=f"{change.threshold:g}", FALSE_DISCOVERY_RATE=f"{change.rate:g}")
+    values = change.raster()
+    with ignore_warnings(NotGeoreferencedWarning), write_aside(path) as aside:
+        with rasterio.open(aside, "w", **profile, transform=rasterio.Affine(*places.affine)) as target:
+            target.write(values)
+            target.descriptions = BAND_NAMES
+            target.update_tags(THRESHOLD=f"{change.threshold:g}", FALSE_DISCOVERY_RATE=f"{change.rate:g}")
+        check_written(aside, values)
 
 
 def write_change_geojson(path: str | Path, change: ChangeMap) -> int:

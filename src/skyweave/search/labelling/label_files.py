@@ -10,6 +10,7 @@ import numpy as np
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.quiet import ignore_warnings
+from skyweave.data.written_raster import check_written
 from skyweave.search.labelling.session import COLOURS, LabelSession
 from skyweave.search.places import centres_of
 
@@ -149,14 +150,12 @@ def _write_map(session: LabelSession, path: Path) -> None:
     profile: dict[str, Any] = {"driver": "GTiff", "count": 1, "height": rows, "width": columns, "dtype": "uint8"}
     profile |= {"nodata": 0, "compress": "deflate", "crs": places.crs, "transform": rasterio.Affine(*places.affine)}
     names = {f"CLASS_{number}": name for number, name in enumerate(session.classes, 1)}
-    with (
-        ignore_warnings(NotGeoreferencedWarning),
-        write_aside(path) as aside,
-        rasterio.open(aside, "w", **profile) as target,
-    ):
-        target.write(values.reshape(rows, columns), 1)
-        target.write_colormap(1, {number: hex_colour(COLOURS[number - 1]) for number in range(1, len(names) + 1)})
-        target.update_tags(**names)
+    with ignore_warnings(NotGeoreferencedWarning), write_aside(path) as aside:
+        with rasterio.open(aside, "w", **profile) as target:
+            target.write(values.reshape(rows, columns), 1)
+            target.write_colormap(1, {number: hex_colour(COLOURS[number - 1]) for number in range(1, len(names) + 1)})
+            target.update_tags(**names)
+        check_written(aside, values.reshape(1, rows, columns))
 
 
 def hex_colour(text: str) -> tuple[int, int, int, int]:

@@ -115,12 +115,14 @@ TRIED_ELSEWHERE = {
     "skyweave fleet up": "fleet/test_fleet_command.py",
     "skyweave.collaboration.entropy_tables.freeze_tables": "collaboration/test_messages.py",
     "tiles": "downstream/labels/test_dataset.py",
+    "module.state_dict()": "core/test_expanding_files.py",
 }
 # Their commands are run by the tests beside what they are about, and by data/test_foreign_commands.py.
 OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg", "exiftool")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
-    "--count", "--offset", "--opset", "--ray", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers",
+    "--count", "--max-cloud", "--offset", "--opset", "--ray", "--seconds", "--seeds", "--shard-mb", "--spacing",
+    "--tile", "--workers",
     "bands", "ground", "ignore",
     "inspect", "limits", "nan", "none", "second",
 }  # fmt: skip

@@ -97,6 +97,8 @@ def test_weights_are_tensors_whose_numbers_are_in_the_file(tmp_path: Path, tenso
     both = torch.arange(6.0).reshape(2, 3)
     torch.save({"whole": both, "turned": both.T, "part": both[0]}, path)
     assert read_state_dict(path)["turned"].shape == (3, 2)
+    torch.save(torch.nn.Linear(2, 3).state_dict(), path)  # what the error says
+    assert read_state_dict(path)["weight"].shape == (3, 2)
 
 
 def test_a_product_is_no_compressed_tar(tmp_path: Path) -> None:

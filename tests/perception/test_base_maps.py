@@ -17,6 +17,7 @@ from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.batch import collate
 from skyweave.perception.config import PerceptionConfig, RasterConfig
 from skyweave.perception.dataset import PerceptionDataset
+from skyweave.perception.domain_measurement import measure_domain
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig
 from skyweave.perception.photometric import PhotometricConfig
@@ -248,3 +249,12 @@ def test_samples_of_base_maps_alone_read_no_camera_and_see_no_object() -> None:
     assert all(any(without[number].frames) for number in range(8)), "nothing else to see there"
     with pytest.raises(ConfigError, match=r"base_maps_only is 1\.5"):
         AugmentationConfig(base_maps_only=1.5)
+
+
+def test_what_is_known_is_measured_on_all_images() -> None:
+    """A training ended in an error when none of a scene's samples had read its images."""
+    scenes = [replace(scene(8), name=name) for name in ("one", "two", "three")]
+    dataset = PerceptionDataset(scenes, config(), AugmentationConfig(base_maps_only=1.0))
+    assert not any(any(dataset[number].frames) for number in range(len(dataset)))
+    domain = measure_domain(model(), dataset)
+    assert domain is not None and dataset.augmentation is not None and dataset.augmentation.base_maps_only == 1.0

@@ -20,31 +20,31 @@ MIN_IMAGES = 8  # to fit to, and as many of other scenes for the limit
 def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> TrainingDomain | None:
     """Return what a model knows, from samples all over its training data; None where there are too few images.
 
-    They are looked at as cameras recorded them, without photometric augmentation: an image drowned in noise or dark is
-    like any other one, and among such images nothing would be unlike the training.
+    All images are looked at, and as cameras recorded them, without photometric augmentation: an image drowned in noise
+    or dark is like any other one, and among such images nothing would be unlike the training.
 
     Args:
         model: trained; it is left in evaluation mode.
         dataset: with the augmentation that it was trained with.
     """
     model.eval()
-    dataset = _without_photometric_effects(dataset)
+    dataset = _with_images_as_recorded(dataset)
     device = next(model.parameters()).device
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(MAX_SAMPLES, len(dataset))).astype(int))
     pooled: dict[int, list[np.ndarray]] = {}  # by scene
     _pool_features(numbers, dataset, device, model, pooled)
-    scenes = [np.concatenate(parts) for parts in pooled.values()]
+    scenes = [np.concatenate(parts) for parts in pooled.values() if parts]
     if min(sum(map(len, scenes[half::2])) for half in (0, 1)) < MIN_IMAGES:
         return None
     return TrainingDomain.fit(np.concatenate(scenes[::2]), np.concatenate(scenes[1::2]), _sizes(dataset))
 
 
-def _without_photometric_effects(dataset: PerceptionDataset) -> PerceptionDataset:
-    """Return the dataset with the geometric part of its augmentation."""
+def _with_images_as_recorded(dataset: PerceptionDataset) -> PerceptionDataset:
+    """Return the dataset with the geometric part of its augmentation, and all images."""
     geometric = copy(dataset)
     if dataset.augmentation:
         photometric = replace(dataset.augmentation.photometric, share=0.0)
-        geometric.augmentation = replace(dataset.augmentation, photometric=photometric)
+        geometric.augmentation = replace(dataset.augmentation, photometric=photometric, base_maps_only=0.0)
     return geometric
 
 

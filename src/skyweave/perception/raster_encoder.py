@@ -12,11 +12,11 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.mapping import BEVFeatures, plan_raster, resample_raster
 from skyweave.perception.balance import BalanceConfig, balance_images
 from skyweave.perception.config import RasterConfig
-from skyweave.perception.neck import convolution
 from skyweave.perception.views import RasterGroup, RasterView
 
 PROPERTIES = 5  # numbers by which an image tells what it is, see `encode_properties`
 DAY_S = 86_400.0
+NORM_GROUPS = 8
 
 
 class RasterEncoder(nn.Module):
@@ -37,9 +37,7 @@ class RasterEncoder(nn.Module):
         self.config = config
         self.deep = nn.Conv2d(levels * width, config.channels, 1)
         self.detail = nn.Conv2d(width, config.channels, 1)
-        self.refine = nn.Sequential(
-            convolution(config.channels, config.channels), convolution(config.channels, config.channels)
-        )
+        self.refine = nn.Sequential(_convolution(config.channels), _convolution(config.channels))
         self.output = nn.Conv2d(config.channels, outputs, 1)
         self.properties = nn.Linear(PROPERTIES, outputs, bias=False)  # what is not known is 0, and adds nothing
 
@@ -80,6 +78,19 @@ class RasterEncoder(nn.Module):
         known = torch.stack([encode_properties(view) for view in views]).to(output)
         encoded: Tensor = output + self.properties(known)[..., None, None]
         return encoded
+
+
+def _convolution(channels: int) -> nn.Sequential:
+    """A 3x3 convolution, group norm and ReLU.
+
+    No batch norm: images of 1 m and of 10 m are different batches of different statistics, and its running ones would
+    fit neither.
+    """
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+        nn.GroupNorm(math.gcd(channels, NORM_GROUPS), channels),
+        nn.ReLU(inplace=True),
+    )
 
 
 def encode_properties(view: RasterView) -> Tensor:

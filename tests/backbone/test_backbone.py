@@ -199,6 +199,21 @@ def test_detail_is_the_embedding_of_smaller_patches(tokenizer: str, name: str, h
     assert plain.detail is None
 
 
+@pytest.mark.parametrize("tokenizer", ["spectral", "per_sensor"])
+@pytest.mark.parametrize("name", ["naip", "enmap"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_head_of_the_detail_is_a_convolution_behind_it(tokenizer: str, name: str, bias: bool) -> None:
+    sensor = get_sensor(name)
+    model, images = backbone(sensor, tokenizer=tokenizer), batch(sensor, rows=14, columns=24)
+    head = torch.nn.Conv2d(64, 5, 1, bias=bias)
+    plain, joined = model(images, 8, detail=2).detail, model(images, 8, detail=2, detail_head=head).detail
+    assert plain is not None and joined is not None
+    assert joined.shape == (2, 5, 7, 12)
+    assert torch.allclose(joined, head(plain), atol=1e-5)
+    joined.square().sum().backward()
+    assert all(weights.grad is not None and weights.grad.any() for weights in head.parameters())
+
+
 @pytest.mark.parametrize("patch", [4, 8, 12, 16])
 @pytest.mark.parametrize("name", ["sentinel2-l2a", "enmap"])
 def test_training_sees_what_inference_sees(patch: int, name: str) -> None:

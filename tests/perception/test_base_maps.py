@@ -74,7 +74,8 @@ def test_a_raster_comes_to_lie_where_rasterio_puts_it() -> None:
     views = raster_views(view)
     with torch.inference_mode():
         maps = perception.observe(views)
-        pixels = perception.backbone(views.rasters[0].images, 2, detail=1)
+        detail_head = perception.rasters.detail
+        pixels = perception.backbone(views.rasters[0].images, 2, detail=1, detail_head=detail_head)
         features = perception.rasters.encode(pixels, [view])[0].double().numpy()
     expected = np.full((len(features), *grid.shape), np.nan)
     reproject(

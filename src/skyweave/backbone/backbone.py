@@ -114,7 +114,13 @@ class Backbone(Encoder):
         """Return the configuration as plain JSON types."""
         return self.config.to_dict()
 
-    def forward(self, batch: SensorBatch, patch_size: int | None = None, detail: int | None = None) -> Features:
+    def forward(
+        self,
+        batch: SensorBatch,
+        patch_size: int | None = None,
+        detail: int | None = None,
+        detail_head: nn.Conv2d | None = None,
+    ) -> Features:
         """Return the features of images of one sensor and size.
 
         Args:
@@ -122,11 +128,16 @@ class Backbone(Encoder):
             patch_size: pixels per patch side, default the model's nominal one. Smaller patches give finer maps.
             detail: pixels per side of smaller patches, a divisor of the patch size; their embedding, which the encoder
                 does not see, is returned beside the features. It costs little on top of them.
+            detail_head: a 1x1 convolution of the detail; to fewer channels it costs less here than behind.
         """
-        return self.encode([batch], patch_size, detail)[0]
+        return self.encode([batch], patch_size, detail, detail_head)[0]
 
     def encode(
-        self, batches: Sequence[SensorBatch], patch_size: int | None = None, detail: int | None = None
+        self,
+        batches: Sequence[SensorBatch],
+        patch_size: int | None = None,
+        detail: int | None = None,
+        detail_head: nn.Conv2d | None = None,
     ) -> list[Features]:
         """Return the features of a mix of sensors and sizes, from one pass of the Transformer.
 
@@ -134,6 +145,7 @@ class Backbone(Encoder):
             batches: images of one sensor and size each.
             patch_size: pixels per patch side, default the model's nominal one.
             detail: as of `forward`.
+            detail_head: as of `forward`.
 
         Raises:
             ValueError: ``detail`` does not divide the patch size.
@@ -141,7 +153,10 @@ class Backbone(Encoder):
         size = patch_size or self.patch_embed.patch_size
         _check_detail(detail, size)
         groups = [self.patches(batch, size) for batch in batches]
-        embedded = [self._embed_patches(group, batch, detail) for group, batch in zip(groups, batches, strict=True)]
+        embedded = [
+            self._embed_patches(group, batch, detail, detail_head)
+            for group, batch in zip(groups, batches, strict=True)
+        ]
         sequences = [stem + self.positions(group.metres) for (stem, _), group in zip(embedded, groups, strict=True)]
         usables = [group.usable for group in groups]
         tokens, valid = pad_and_concatenate(sequences, usables)
@@ -150,11 +165,15 @@ class Backbone(Encoder):
         encoded = self.whitening(encoded)
         return _split_features(groups, embedded, (encoded, *levels), size)
 
-    def _embed_patches(self, patches: Patches, batch: SensorBatch, detail: int | None) -> tuple[Tensor, Tensor | None]:
+    def _embed_patches(
+        self, patches: Patches, batch: SensorBatch, detail: int | None, detail_head: nn.Conv2d | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the embedding of patches, and of the smaller ones inside as a map where they are asked for."""
         if detail is None:
             return self.patch_embed(patches.values, patches.filled, patches.sensor), None
-        stem, parts = self.patch_embed.forward_nested(patches.values, patches.filled, patches.sensor, detail)
+        stem, parts = self.patch_embed.forward_nested(
+            patches.values, patches.filled, patches.sensor, detail, detail_head
+        )
         rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
         factor = patches.values.shape[-1] // detail
         return stem, _as_fine_map(parts, patches.grid, factor)[..., :rows, :columns]

@@ -19,8 +19,8 @@ class Features:
             (batch, rows * columns, channels), before the final norm.
         stem: (batch, rows * columns, channels), the patch embedding, before positions and blocks.
         patch_size: pixels per patch side.
-        detail: (batch, channels, finer rows, finer columns), the embedding of smaller patches as a map, where it was
-            asked for.
+        detail: (batch, channels, finer rows, finer columns), the embedding of smaller patches as a map, through
+            a convolution where one was given, where it was asked for.
     """
 
     tokens: Tensor

@@ -46,7 +46,9 @@ class Tokenizer(nn.Module, ABC):
             (batch, number, width).
         """
 
-    def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+    def forward_nested(
+        self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int, head: nn.Conv2d | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the tokens of patches, and of the smaller ones that they consist of.
 
         Args:
@@ -54,13 +56,17 @@ class Tokenizer(nn.Module, ABC):
             valid: as of `forward`.
             sensor: as of `forward`.
             size: pixels per side of the smaller patches; divides p.
+            head: a 1x1 convolution of the smaller patches' tokens.
 
         Returns:
-            (batch, number, width), and (batch, number * (p / size)**2, width): one after the other for every patch,
-            row-major inside it.
+            (batch, number, width), and (batch, number * (p / size)**2, width or channels of the head): one after the
+            other for every patch, row-major inside it.
         """
         parts = split_patches(patches, size), None if valid is None else split_patches(valid, size)
-        return self(patches, valid, sensor), self(*parts, sensor)
+        small: Tensor = self(*parts, sensor)
+        if head is not None:
+            small = functional.linear(small, head.weight[..., 0, 0], head.bias)
+        return self(patches, valid, sensor), small
 
     def _resampled(self, kernel: Tensor, size: int) -> Tensor:
         """Kernel (..., nominal**2) for patches of ``size`` pixels a side: (..., size**2)."""
@@ -196,9 +202,11 @@ class SpectralTokenizer(Tokenizer):
             valid: same shape, bool; None when all are valid.
             sensor: its bands are the channels, in order.
         """
-        return self._tokens(patches, valid, sensor, [patches.shape[-1]])[0]
+        return self._tokens(patches, valid, sensor, [(patches.shape[-1], None)])[0]
 
-    def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+    def forward_nested(
+        self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int, head: nn.Conv2d | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the tokens of patches and of the smaller ones inside; what is made of every pixel is made once.
 
         Args:
@@ -206,33 +214,38 @@ class SpectralTokenizer(Tokenizer):
             valid: as of `forward`.
             sensor: as of `forward`.
             size: pixels per side of the smaller patches.
+            head: a 1x1 convolution of the smaller patches' tokens; it is multiplied into the kernel, so that fewer
+                channels than a token has cost less.
         """
-        whole, parts = self._tokens(patches, valid, sensor, [patches.shape[-1], size])
+        whole, parts = self._tokens(patches, valid, sensor, [(patches.shape[-1], None), (size, head)])
         return whole, parts
 
-    def _tokens(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, sizes: list[int]) -> list[Tensor]:
-        """Tokens at each of some patch sizes."""
+    def _tokens(
+        self, patches: Tensor, valid: Tensor | None, sensor: Sensor, parts: list[tuple[int, nn.Conv2d | None]]
+    ) -> list[Tensor]:
+        """Tokens at each of some patch sizes, through a convolution each."""
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
         response = self.gain * _with_contrast(response, self.conditioning.band_contrast, 0)
         kernel = self.conditioning.kernel_scale * self.proj.weight.view(self.width, 2 * self.mixes, -1)
         kernel = _with_contrast(kernel, self.conditioning.pixel_contrast_of(sensor), -1)
         straight, bent = kernel.split(self.mixes, dim=1)
+        bias = self.proj.bias
         spectra = patches.movedim(2, -1)
         if valid is None and len(sensor) < self.mixes:
-            # Mixing is linear, so it is folded into the weights. A band of ones carries the presence.
-            spectra = functional.pad(spectra, (0, 1), value=1.0)
-            response = torch.cat([response / len(sensor), presence.mean(0, keepdim=True)])
-            to_inner = self.pixel.weight @ response.T
-            inner = functional.linear(spectra, to_inner + functional.pad(self.pixel.bias[:, None], (len(sensor), 0)))
+            # Mixing is linear, so it is folded into the weights; what is the same for every pixel, into the bias.
+            response, present = response / len(sensor), presence.mean(0).to(kernel.dtype)
+            inner = functional.linear(spectra, self.pixel.weight @ response.T, self.pixel(present))
+            bias = bias + (straight.sum(-1) * present).sum(-1)
             pixels, straight = spectra, torch.einsum("bm,wmp->wbp", response, straight)
         else:
             pixels = self._mixed(spectra, valid, response, presence)
             inner = self.pixel(pixels)
         curved = functional.gelu(inner)
-        return [
-            self._embedded(pixels, straight, size, self.proj.bias) + self._embedded(curved, bent, size)
-            for size in sizes
-        ]
+        tokens = []
+        for size, head in parts:
+            kernels, added = _through(head, (straight, bent), bias)
+            tokens.append(self._embedded(pixels, kernels[0], size, added) + self._embedded(curved, kernels[1], size))
+        return tokens
 
     def _mixed(self, spectra: Tensor, valid: Tensor | None, response: Tensor, presence: Tensor) -> Tensor:
         """(batch, number, p, p, mixes): means over valid bands; zero for a pixel without any."""
@@ -268,6 +281,15 @@ def _with_contrast(weights: Tensor, factor: float, axis: int) -> Tensor:
     if factor == 1.0:
         return weights
     return weights.mean(axis, keepdim=True).lerp(weights, factor)
+
+
+def _through(head: nn.Conv2d | None, kernels: Sequence[Tensor], bias: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Kernels (width, ...) and their bias as of a 1x1 convolution behind them."""
+    if head is None:
+        return list(kernels), bias
+    matrix = head.weight[..., 0, 0]
+    joined = [torch.einsum("ow,wbp->obp", matrix, kernel) for kernel in kernels]
+    return joined, functional.linear(bias, matrix, head.bias)
 
 
 def split_patches(patches: Tensor, size: int) -> Tensor:

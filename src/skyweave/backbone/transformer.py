@@ -44,6 +44,9 @@ class TransformerEncoder(nn.Module):
         """
         mask = attention_mask(valid)
         rotary = None if coordinates is None else rotary_factors(coordinates, tokens.shape[-1] // self.heads)
+        if rotary is not None and torch.is_autocast_enabled(tokens.device.type):
+            dtype = torch.get_autocast_dtype(tokens.device.type)  # of what is turned: rounded once, not in each block
+            rotary = rotary[0].to(dtype), rotary[1].to(dtype)
         levels = []
         for number, block in enumerate(self.blocks, start=1):
             tokens = block(tokens, mask, rotary)

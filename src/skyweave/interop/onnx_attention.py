@@ -18,13 +18,18 @@ FIRST_OPSET = 23  # that has the operators Attention and RotaryEmbedding
 class OnnxAttention(Attention):
     """Another attention's layers, around ONNX's operators; their sequences stay (batch, length, channels).
 
+    Queries, keys and values are a product each: runtimes split the result of a joint one on one core, while the others
+    wait.
+
     Args:
         attention: whose layers they are.
     """
 
     def __init__(self, attention: Attention) -> None:
         nn.Module.__init__(self)
-        self.heads, self.qkv, self.proj = attention.heads, attention.qkv, attention.proj
+        self.heads, self.proj = attention.heads, attention.proj
+        parts = zip(attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3), strict=True)
+        self.query, self.key, self.value = (_linear(weight, bias) for weight, bias in parts)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, rotary: RotaryFactors | None = None) -> Tensor:
         """Return tokens of the same shape.
@@ -34,12 +39,19 @@ class OnnxAttention(Attention):
             mask: of `attention_mask`.
             rotary: of `rotary_factors`.
         """
-        query, key, value = self.qkv(tokens).chunk(3, -1)
+        query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
         if rotary is not None:
             query, key = (_rotate(vectors, rotary, self.heads) for vectors in (query, key))
         mixed = torch.onnx.ops.attention(query, key, value, mask, q_num_heads=self.heads, kv_num_heads=self.heads)
         result: Tensor = self.proj(mixed[0])
         return result
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A layer with the given weights."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return layer
 
 
 def _rotate(vectors: Tensor, rotary: RotaryFactors, heads: int) -> Tensor:

@@ -249,7 +249,7 @@ class PerceptionModel(nn.Module):
         config = self.config
         nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
         batch = balance_images(replace(batch, ground_sample_distance=nominal), config.balance)
-        features: Features = self.backbone(batch, config.patch_size, detail=config.stride)
+        features: Features = self.backbone(batch, config.patch_size, config.stride, self.neck.detail)
         return features
 
     def fuse(self, maps: PlatformMaps) -> Tensor:

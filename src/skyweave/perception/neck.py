@@ -32,19 +32,20 @@ class Neck(nn.Module):
         """Return (batch, channels, rows, columns), the rows and columns of the detail.
 
         Args:
-            features: of a batch of images, with detail.
+            features: of a batch of images, with detail through ``self.detail``.
 
         Raises:
-            ValueError: the features lack detail.
+            ValueError: the features lack such detail.
         """
-        if features.detail is None:
+        if features.detail is None or features.detail.shape[1] != self.detail.out_channels:
             raise ValueError(
-                "these features lack detail; ask the backbone for it: backbone(batch, patch, detail=stride)"
+                "these features lack detail of the neck's channels; ask the backbone for it: "
+                "backbone(batch, patch, detail=stride, detail_head=neck.detail)"
             )
         joined = torch.unflatten(features.concatenated_levels().transpose(1, 2), 2, features.grid)
         deep = functional.pixel_shuffle(self.deep(joined), self.factor)
         rows, columns = features.detail.shape[-2:]  # an image that is no multiple of a patch was padded
-        mixed = deep[..., :rows, :columns] + self.detail(features.detail)
+        mixed = deep[..., :rows, :columns] + features.detail
         refined: Tensor = self.refine(mixed.contiguous(memory_format=torch.channels_last))
         return refined
 

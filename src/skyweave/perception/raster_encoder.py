@@ -53,7 +53,8 @@ class RasterEncoder(nn.Module):
             balance: how exposure and colour are evened out.
         """
         patch_size = self.config.patch_size(group.views[0].observation.ground_sample_distance)
-        encoded = self.encode(backbone(balance_images(group.images, balance), patch_size, detail=1), group.views)
+        images = balance_images(group.images, balance)
+        encoded = self.encode(backbone(images, patch_size, detail=1, detail_head=self.detail), group.views)
         valid = group.images.valid.any(1)
         placed = []
         for view, features, mask, grid in zip(group.views, encoded, valid, grids, strict=True):
@@ -65,7 +66,7 @@ class RasterEncoder(nn.Module):
         """Return (images, outputs, rows, columns), one feature a pixel.
 
         Args:
-            features: of the backbone, with a detail of single pixels.
+            features: of the backbone, with a detail of single pixels through ``self.detail``.
             views: of the images.
         """
         assert features.detail is not None  # asked for in `forward`
@@ -73,7 +74,7 @@ class RasterEncoder(nn.Module):
         rows, columns = features.detail.shape[-2:]
         size = [side * round(features.patch_size) for side in features.grid]  # images were padded to whole patches
         deep = functional.interpolate(self.deep(joined), size, mode="bilinear", align_corners=False)
-        mixed = deep[..., :rows, :columns] + self.detail(features.detail)
+        mixed = deep[..., :rows, :columns] + features.detail
         output = self.output(self.refine(mixed.contiguous(memory_format=torch.channels_last)))
         known = torch.stack([encode_properties(view) for view in views]).to(output)
         encoded: Tensor = output + self.properties(known)[..., None, None]

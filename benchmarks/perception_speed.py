@@ -136,7 +136,9 @@ def time_frame(model: PerceptionModel, views: Views, batch: Any, timer: StageTim
     (images,), (cameras,), (maps,) = views.images, views.cameras, views.maps
     sample, config = batch.samples[0], model.config
     with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
-        features = timer("backbone", lambda: model.backbone(images, config.patch_size, config.stride, model.neck.detail))
+        features = timer(
+            "backbone", lambda: model.backbone(images, config.patch_size, config.stride, model.neck.detail)
+        )
         encoded = timer("neck", lambda: model.neck(features))
         grids = [grid for grid in views.grids for _ in range(views.platforms)]
         shape = (encoded.shape[-2], encoded.shape[-1])

@@ -187,7 +187,142 @@ def write_landsat(folder: Path, level="L2SP", collection="02", quality=None) -> 
     return product
 
 
-def _rescaling(kind: str, number: int, factor: str, summand: str) -> str:
+TM_BANDS = ("1", "2", "3", "4", "5", "6", "7")
+ETM_BANDS = ("1", "2", "3", "4", "5", "6_VCID_1", "6_VCID_2", "7", "8")
+# Group, then keys and values as in products of TM and ETM+ (USGS LSDS-1414 and LSDS-1618); {} is the product.
+TM_METADATA = """GROUP = LANDSAT_METADATA_FILE
+  GROUP = PRODUCT_CONTENTS
+    ORIGIN = "Image courtesy of the U.S. Geological Survey"
+    DIGITAL_OBJECT_IDENTIFIER = "https://doi.org/10.5066/P918ROHC"
+    LANDSAT_PRODUCT_ID = "{stem}"
+    PROCESSING_LEVEL = "{level}"
+    COLLECTION_NUMBER = 02
+    COLLECTION_CATEGORY = T1
+    OUTPUT_FORMAT = "GEOTIFF"
+{files}
+    FILE_NAME_ANGLE_COEFFICIENT = "{stem}_ANG.txt"
+    FILE_NAME_METADATA_ODL = "{stem}_MTL.txt"
+    FILE_NAME_METADATA_XML = "{stem}_MTL.xml"
+{types}
+  END_GROUP = PRODUCT_CONTENTS
+  GROUP = IMAGE_ATTRIBUTES
+    SPACECRAFT_ID = "{spacecraft}"
+    SENSOR_ID = "{instrument}"
+    WRS_TYPE = 2
+    WRS_PATH = 193
+    WRS_ROW = 024
+    STATION_ID = "MTI"
+    DATE_ACQUIRED = 1987-07-05
+    SCENE_CENTER_TIME = "09:27:38.5490190Z"
+    CLOUD_COVER = 2.00
+    IMAGE_QUALITY = 9
+    SUN_AZIMUTH = 130.87302912
+    SUN_ELEVATION = 55.49010613
+    EARTH_SUN_DISTANCE = 1.0167163
+    SENSOR_MODE = "SAM"
+  END_GROUP = IMAGE_ATTRIBUTES
+  GROUP = PROJECTION_ATTRIBUTES
+    MAP_PROJECTION = "UTM"
+    DATUM = "WGS84"
+    UTM_ZONE = 32
+    GRID_CELL_SIZE_REFLECTIVE = 30.00
+    REFLECTIVE_LINES = 40
+    REFLECTIVE_SAMPLES = 40
+  END_GROUP = PROJECTION_ATTRIBUTES
+{level2}
+  GROUP = LEVEL1_PROCESSING_RECORD
+    LANDSAT_PRODUCT_ID = "LT05_L1TP_193024_19870705_20200917_02_T1"
+    PROCESSING_LEVEL = "L1TP"
+    FILE_NAME_BAND_1 = "LT05_L1TP_193024_19870705_20200917_02_T1_B1.TIF"
+  END_GROUP = LEVEL1_PROCESSING_RECORD
+  GROUP = LEVEL1_RADIOMETRIC_RESCALING
+{top}
+  END_GROUP = LEVEL1_RADIOMETRIC_RESCALING
+  GROUP = LEVEL1_THERMAL_CONSTANTS
+    K1_CONSTANT_BAND_6 = 607.76
+    K2_CONSTANT_BAND_6 = 1260.56
+  END_GROUP = LEVEL1_THERMAL_CONSTANTS
+END_GROUP = LANDSAT_METADATA_FILE
+END
+"""
+TM_LEVEL2 = """  GROUP = LEVEL2_PROCESSING_RECORD
+    ALGORITHM_SOURCE_SURFACE_REFLECTANCE = "LEDAPS_3.4.0"
+    ALGORITHM_SOURCE_SURFACE_TEMPERATURE = "st_1.3.0"
+  END_GROUP = LEVEL2_PROCESSING_RECORD
+  GROUP = LEVEL2_SURFACE_REFLECTANCE_PARAMETERS
+{surface}
+  END_GROUP = LEVEL2_SURFACE_REFLECTANCE_PARAMETERS
+  GROUP = LEVEL2_SURFACE_TEMPERATURE_PARAMETERS
+    TEMPERATURE_MULT_BAND_ST_B6 = 0.00341802
+    TEMPERATURE_ADD_BAND_ST_B6 = 149.0
+  END_GROUP = LEVEL2_SURFACE_TEMPERATURE_PARAMETERS"""
+
+
+def tm_factor(number: str) -> float:
+    """Return the factor of the reflectance of a band in the metadata of level 1."""
+    return round(1.2377e-3 * (1 + 0.25 * int(number)), 7)
+
+
+def write_landsat_tm(folder: Path, level="L2SP", instrument="TM") -> Path:
+    """Write a product of Landsat 5 TM or 7 ETM+, 40 x 40 pixels of 30 m, the thermal bands resampled to that.
+
+    Level 1 is of bytes; level 2 has the intermediate bands of the surface temperature too.
+
+    Args:
+        folder: in which its folder is made.
+        level: ``L2SP`` or ``L1TP``.
+        instrument: ``TM`` or ``ETM``.
+
+    Returns:
+        The product's folder.
+    """
+    satellite = "LT05" if instrument == "TM" else "LE07"
+    stem = f"{satellite}_{level}_193024_19870705_20200917_02_T1"
+    product = folder / stem
+    product.mkdir(parents=True)
+    rng, second = np.random.default_rng(5), level.startswith("L2")
+    numbers = TM_BANDS if instrument == "TM" else ETM_BANDS
+    reflective = [number for number in numbers if not number.startswith("6")]
+    names = {n: f"SR_B{n}" for n in reflective if n != "8"} if second else {n: f"B{n}" for n in numbers}
+    names |= {"ST_B6": "ST_B6"} if second else {}
+    files = {}
+    for number, name in names.items():
+        metres, side = (15, 80) if number == "8" else (30, 40)
+        values = rng.integers(40, 90, (side, side))
+        if second:
+            values = 42000 + 20 * values if number == "ST_B6" else 7273 + 40 * values
+        files[f"FILE_NAME_BAND_{number}"] = file = f"{stem}_{name}.TIF"
+        _write(product / file, values, metres, "uint16" if second else "uint8", driver="GTiff")
+    files["FILE_NAME_QUALITY_L1_PIXEL"] = file = f"{stem}_QA_PIXEL.TIF"
+    quality = np.full((40, 40), 5440)  # clear, of TM and ETM+
+    quality[:, 30:] = 5896  # cloud
+    _write(product / file, quality, 30, "uint16", driver="GTiff")
+    if second:
+        extras = {"ATMOSPHERIC_OPACITY": "SR_ATMOS_OPACITY", "THERMAL_RADIANCE": "ST_TRAD", "EMISSIVITY": "ST_EMIS"}
+        for key, name in extras.items():
+            files[f"FILE_NAME_{key}"] = file = f"{stem}_{name}.TIF"
+            _write(product / file, rng.integers(0, 300, (40, 40)), 30, "int16", driver="GTiff")
+    top = [_rescaling("RADIANCE", n, "7.6583E-01", "-2.28583") for n in numbers]
+    # the factors of reflectance follow the distance of the sun: other ones in each band and scene
+    top += [_rescaling("REFLECTANCE", n, f"{tm_factor(n):.4E}", "-0.003694") for n in reflective]
+    surface = [_rescaling("REFLECTANCE", n, "2.75e-05", "-0.2") for n in reflective if n != "8"]
+    types = [f'    DATA_TYPE_BAND_{n} = "UINT8"\n    PRESENT_BAND_{n} = "Y"' for n in numbers]
+    (product / f"{stem}_MTL.txt").write_text(
+        TM_METADATA.format(
+            stem=stem,
+            level=level,
+            spacecraft="LANDSAT_5" if instrument == "TM" else "LANDSAT_7",
+            instrument=instrument,
+            files="\n".join(f'    {key} = "{file}"' for key, file in files.items()),
+            types="\n".join(types),
+            level2=TM_LEVEL2.format(surface="\n".join(surface)) if second else "",
+            top="\n".join(top),
+        )
+    )
+    return product
+
+
+def _rescaling(kind: str, number: int | str, factor: str, summand: str) -> str:
     return f"    {kind}_MULT_BAND_{number} = {factor}\n    {kind}_ADD_BAND_{number} = {summand}"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,9 @@ from fabricated_products import (
     backscatter,
     pack_tar,
     pack_zip,
+    tm_factor,
     write_landsat,
+    write_landsat_tm,
     write_sentinel1,
     write_sentinel2,
 )
@@ -23,6 +26,7 @@ from skyweave.cli.main import main
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.inspection import inspect_raster
+from skyweave.data.products.product import find_product
 from skyweave.data.raster import open_image, read_observation
 from skyweave.data.raster_files import list_dataset_files
 
@@ -148,6 +152,73 @@ def test_a_landsat_product_of_level_1_lies_on_the_panchromatic_grid(tmp_path) ->
     image = read_observation(write_landsat(tmp_path, "L1TP"), get_sensor("landsat8-l1"), unit="file")
     assert image.pixels.shape == (11, 80, 80)
     assert image.ground_sample_distance == 15
+
+
+TM_SENSOR = """name: tm
+ground_sample_distance: 30
+unit: reflectance
+encodings:
+  reflectance: {{}}
+{encodings}
+bands:
+{bands}
+"""
+TM_CENTRES = {"1": 485, "2": 560, "3": 660, "4": 830, "5": 1650, "7": 2215}
+
+
+def tm_sensor(folder, prefix="SR_B", encodings=""):
+    """Return the file of a sensor of TM's reflective bands, as docs/sensors.md has it."""
+    bands = [
+        f"  - {{name: tm{n}, wavelength: {centre}, width: 80, mean: 0.1, std: 0.06, aliases: [{prefix}{n}]}}"
+        for n, centre in TM_CENTRES.items()
+    ]
+    path = folder / "tm.yaml"
+    path.write_text(TM_SENSOR.format(encodings=f"  {encodings}", bands="\n".join(bands)))
+    return path
+
+
+@pytest.mark.parametrize(("instrument", "thermal"), [("TM", ["B6"]), ("ETM", ["B6_VCID_1", "B6_VCID_2"])])
+def test_thermal_bands_of_tm_and_etm_have_a_radiance_only(tmp_path, instrument, thermal) -> None:
+    product = write_landsat_tm(tmp_path, "L1TP", instrument)
+    found = find_product(product)
+    assert found is not None
+    scales = {band.name: (band.scale, band.offset) for band in found.bands}
+    assert {name: scales.pop(name) for name in thermal} == {name: (0.76583, -2.28583) for name in thermal}
+    assert scales == {f"B{n}": (tm_factor(n), -0.003694) for n in "1234578" if n != "8" or instrument == "ETM"}
+
+
+@pytest.mark.parametrize(("level", "prefix"), [("L2SP", "SR_B"), ("L1TP", "B")])
+def test_landsat_5_is_read_with_a_sensor_of_ones_own(tmp_path, level, prefix) -> None:
+    """A sensor without the factors of the scene is refused in words that name the ones to add."""
+    product = write_landsat_tm(tmp_path, level)
+    with pytest.raises(DataError, match="no unit of tm is what the file says") as refused:
+        read_observation(product, get_sensor(str(tm_sensor(tmp_path, prefix))), unit="file")
+    encoding = re.search(r"(stored: \{.*\}); if it is wrong", str(refused.value))
+    assert encoding is not None
+    sensor = get_sensor(str(tm_sensor(tmp_path, prefix, encoding[1])))
+    for path in (product, pack_tar(product)):
+        image = read_observation(path, sensor, unit="file", nodata="clouds")
+        for number, band in enumerate(TM_CENTRES):
+            scale, offset = (0.0000275, -0.2) if level == "L2SP" else (tm_factor(band), -0.003694)
+            with rasterio.open(next(product.glob(f"*_{prefix}{band}.TIF"))) as dataset:
+                expected = dataset.read(1)[:, :30] * scale + offset
+            np.testing.assert_allclose(image.pixels[number][:, :30], expected, atol=1e-6)
+        np.testing.assert_array_equal(image.valid.all(0), np.arange(40)[None] < np.full((40, 1), 30))
+    assert image.time == 552475658549019000
+
+
+def test_landsat_5_is_embedded(tmp_path) -> None:
+    product = write_landsat_tm(tmp_path)
+    sensor = tm_sensor(tmp_path, encodings="dn: {scale: 2.75e-05, offset: -0.2}")
+    output = tmp_path / "features.tif"
+    options = ["--sensor", str(sensor), "--unit", "file", "--nodata", "clouds"]
+    assert main(["embed", str(product), "-o", str(output), *options]) == 0
+    with rasterio.open(output) as features, rasterio.open(next(product.glob("*_SR_B1.TIF"))) as band:
+        assert features.crs == band.crs
+        assert (features.transform.c, features.transform.f) == (band.transform.c, band.transform.f)
+        values = features.read()
+    assert values.shape == (192, 5, 5)
+    np.testing.assert_array_equal(np.isfinite(values).all(0), np.arange(5)[None] < np.full((5, 1), 4))
 
 
 @pytest.mark.parametrize(

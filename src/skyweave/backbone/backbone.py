@@ -154,8 +154,7 @@ class Backbone(Encoder):
         _check_detail(detail, size)
         groups = [self.patches(batch, size) for batch in batches]
         embedded = [
-            self._embed_patches(group, batch, detail, detail_head)
-            for group, batch in zip(groups, batches, strict=True)
+            self._embed_patches(group, batch, detail, detail_head) for group, batch in zip(groups, batches, strict=True)
         ]
         sequences = [stem + self.positions(group.metres) for (stem, _), group in zip(embedded, groups, strict=True)]
         usables = [group.usable for group in groups]

@@ -136,10 +136,21 @@ def find_unit_of_tags(bands: Sequence[tuple[BandHeader, int]], sensor: Sensor, p
         band = bands[0][0]
         raise DataError(
             f"{path}: no unit of {sensor.name} is what the file says of its bands (of the first: {band.scale:g} * "
-            f"stored {band.offset:+g}{f' {band.unit}' if band.unit else ''}); declare one of "
+            f"stored {band.offset:+g}{f' {band.unit}' if band.unit else ''}); if that is right, add it to the encodings "
+            f"of a sensor of yours: {_encoding_of_tags(bands, sensor)}; if it is wrong, declare one of "
             f"{', '.join(_encoding_names(sensor))} with --ignore-scale-tags"
         )
     return common[0]
+
+
+def _encoding_of_tags(bands: Sequence[tuple[BandHeader, int]], sensor: Sensor) -> str:
+    """Return what a file says of its bands as an encoding in the YAML of a sensor."""
+    lines = {
+        sensor.bands[channel].name: f"scale: {band.scale:.9g}, offset: {band.offset:.9g}" for band, channel in bands
+    }
+    usual = next(iter(lines.values()))
+    others = ", ".join(f"{name}: {{{line}}}" for name, line in lines.items() if line != usual)
+    return f"stored: {{{usual}{f', bands: {{{others}}}' if others else ''}}}"
 
 
 def _units_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> list[str] | None:

@@ -1,6 +1,8 @@
 """Landsat Collection 2 products, levels 1 and 2: a folder or a tar file with ``*_MTL.txt``.
 
-USGS, Landsat 8-9 Collection 2 Data Format Control Books (LSDS-1822, LSDS-1834): groups of ``KEY = VALUE``.
+USGS, Collection 2 Data Format Control Books of Landsat 8-9 (LSDS-1822, LSDS-1834) and 4-7 (LSDS-1414): groups of
+``KEY = VALUE``. Of level 1 a thermal band has the factors of its radiance only: 10 and 11 of TIRS, 6 of TM, and 6 of
+ETM+ at low and high gain (``6_VCID_1``, ``6_VCID_2``).
 """
 
 import re
@@ -13,16 +15,26 @@ from skyweave.data.quality_values import MASK_BITS
 
 Groups = dict[str, dict[str, str]]
 """Keys and values by the name of their group."""
+Rule = tuple[str, str, str, tuple[str, ...]]
 OPERATIONAL_LAND_IMAGER = ("LANDSAT_8", "LANDSAT_9")
-RESCALING = {
-    # level: (pattern of a key of PRODUCT_CONTENTS, name of the band, group, factor and summand)
+RESCALING: dict[int, list[Rule]] = {
+    # level: (pattern of a key of PRODUCT_CONTENTS, name of the band, group, factor and summand: the first that is there)
     1: [
-        (r"FILE_NAME_BAND_(10|11)", "B{}", "LEVEL1_RADIOMETRIC_RESCALING", "RADIANCE_{}_BAND_{}"),
-        (r"FILE_NAME_BAND_(\w+)", "B{}", "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE_{}_BAND_{}"),
+        (
+            r"FILE_NAME_BAND_(\w+)",
+            "B{}",
+            "LEVEL1_RADIOMETRIC_RESCALING",
+            ("REFLECTANCE_{}_BAND_{}", "RADIANCE_{}_BAND_{}"),
+        ),
     ],
     2: [
-        (r"FILE_NAME_BAND_(\d+)", "SR_B{}", "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", "REFLECTANCE_{}_BAND_{}"),
-        (r"FILE_NAME_BAND_ST_(B\d+)", "ST_{}", "LEVEL2_SURFACE_TEMPERATURE_PARAMETERS", "TEMPERATURE_{}_BAND_ST_{}"),
+        (r"FILE_NAME_BAND_(\d+)", "SR_B{}", "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", ("REFLECTANCE_{}_BAND_{}",)),
+        (
+            r"FILE_NAME_BAND_ST_(B\d+)",
+            "ST_{}",
+            "LEVEL2_SURFACE_TEMPERATURE_PARAMETERS",
+            ("TEMPERATURE_{}_BAND_ST_{}",),
+        ),
     ],
 }
 
@@ -57,7 +69,7 @@ def describe_landsat(members: ProductMembers, marker: str) -> Product:
 LAYOUT = ProductLayout(r".+_MTL\.txt", describe_landsat)
 
 
-def _find_rule(key: str, level: int) -> tuple[str, str, str, str] | None:
+def _find_rule(key: str, level: int) -> Rule | None:
     """Return how the file under a key of the contents is rescaled; None where it is no band."""
     return next((rule for rule in RESCALING[level] if re.fullmatch(rule[0], key)), None)
 
@@ -77,11 +89,13 @@ def _parse_groups(text: str) -> Groups:
     return groups
 
 
-def _band(groups: Groups, key: str, rule: tuple[str, str, str, str], file: str, label: str) -> ProductBand:
+def _band(groups: Groups, key: str, rule: Rule, file: str, label: str) -> ProductBand:
     """Return a band with its scale and offset."""
-    pattern, name, group, parameter = rule
+    pattern, name, group, parameters = rule
     match = re.fullmatch(pattern, key)
     number = match[1] if match else ""
+    there = (one for one in parameters if one.format("MULT", number) in groups.get(group, {}))
+    parameter = next(there, parameters[0])
     try:
         scale, offset = (float(groups[group][parameter.format(word, number)]) for word in ("MULT", "ADD"))
     except (KeyError, ValueError) as error:

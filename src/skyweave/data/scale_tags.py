@@ -136,8 +136,8 @@ def find_unit_of_tags(bands: Sequence[tuple[BandHeader, int]], sensor: Sensor, p
         band = bands[0][0]
         raise DataError(
             f"{path}: no unit of {sensor.name} is what the file says of its bands (of the first: {band.scale:g} * "
-            f"stored {band.offset:+g}{f' {band.unit}' if band.unit else ''}); if that is right, add it to the encodings "
-            f"of a sensor of yours: {_encoding_of_tags(bands, sensor)}; if it is wrong, declare one of "
+            f"stored {band.offset:+g}{f' {band.unit}' if band.unit else ''}); if that is right, add it to the "
+            f"encodings of a sensor of yours: {_encoding_of_tags(bands, sensor)}; if it is wrong, declare one of "
             f"{', '.join(_encoding_names(sensor))} with --ignore-scale-tags"
         )
     return common[0]

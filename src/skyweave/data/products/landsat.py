@@ -18,7 +18,7 @@ Groups = dict[str, dict[str, str]]
 Rule = tuple[str, str, str, tuple[str, ...]]
 OPERATIONAL_LAND_IMAGER = ("LANDSAT_8", "LANDSAT_9")
 RESCALING: dict[int, list[Rule]] = {
-    # level: (pattern of a key of PRODUCT_CONTENTS, name of the band, group, factor and summand: the first that is there)
+    # level: (pattern of a key of PRODUCT_CONTENTS, name of the band, group, factor and summand: the first there is)
     1: [
         (
             r"FILE_NAME_BAND_(\w+)",

@@ -17,9 +17,17 @@ from rasterio.windows import Window
 from skyweave.core.quiet import ignore_warnings
 from skyweave.inference.formats.half_floats import declare_half_floats, from_bits, to_bits
 from skyweave.inference.formats.overviews import Level, average, coarsen, majority, overview_levels
+from skyweave.inference.formats.tiff_storage import (
+    STORAGES,
+    SUFFIXES,
+    class_tags,
+    nodata_of,
+    scaling_of,
+    store_values,
+)
 from skyweave.inference.formats.virtual_raster import BandTexts, write_virtual_raster
-from skyweave.inference.quantisation import INT8_NODATA, Int8Quantisation
-from skyweave.inference.quantisation_record import Quantisation, QuantisationError, round_to_half
+from skyweave.inference.quantisation import Int8Quantisation
+from skyweave.inference.quantisation_record import Quantisation, QuantisationError
 from skyweave.inference.raster import FinishedRaster, RasterDescription
 from skyweave.inference.stac.standard import COG_MEDIA_TYPE
 from skyweave.inference.writer import RasterWriter
@@ -41,8 +49,8 @@ class GeoTiffWriter(RasterWriter):
     with GDAL's scale and offset set to undo that. Each copy lies on disk for a while: GDAL arranges the file from them.
     """
 
-    suffixes = (".tif", ".tiff")
-    storages = ("float16", "float32", "int8", "uint8", "uint16")
+    suffixes = SUFFIXES
+    storages = STORAGES
     media_type = COG_MEDIA_TYPE
 
     def write(self, raster: FinishedRaster, path: Path, storage: str) -> None:
@@ -57,7 +65,7 @@ class GeoTiffWriter(RasterWriter):
             ConfigError: features that float16 cannot hold.
             OSError: the disk is full.
         """
-        scaling = Int8Quantisation.of_range(raster.statistics) if storage == "int8" else None
+        scaling = scaling_of(raster, storage)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
             levels, error = _write_levels(raster, Path(folder), storage, scaling)
             self.quantisation = _describe_storage(storage, scaling, error)
@@ -82,7 +90,7 @@ class GeoTiffWriter(RasterWriter):
             OSError: pixels are missing.
         """
         try:
-            valid = _count_valid(path, _nodata(raster.description, storage))
+            valid = _count_valid(path, nodata_of(raster.description, storage))
         except RasterioError as error:
             reason = str(error.__cause__ or error)
             raise OSError(f"{path} cannot be read back ({reason}); the disk may be full: free some space") from error
@@ -126,7 +134,7 @@ def _write_levels(
             rasterio.open(path, "w", **_profile(description, storage, coarser)) as target,
         ):
             read = _reader(source, storage)
-            for row, column, values in coarsen(read, finer, _nodata(description, storage), reduce, side):
+            for row, column, values in coarsen(read, finer, nodata_of(description, storage), reduce, side):
                 rounded = _store(values, storage, None)
                 target.write(rounded, window=Window(column, row, values.shape[2], values.shape[1]))
         levels.append((path, coarser))
@@ -143,9 +151,8 @@ def _reader(source: Any, storage: str) -> Any:
 
 def _store(values: np.ndarray, storage: str, scaling: Int8Quantisation | None) -> np.ndarray:
     """Return values as GDAL takes them."""
-    if scaling is not None:
-        return scaling.quantise(values)
-    return to_bits(round_to_half(values)) if storage == "float16" else values
+    stored = store_values(values, storage, scaling)
+    return to_bits(stored) if storage == "float16" else stored
 
 
 def _restore(stored: np.ndarray, storage: str, scaling: Int8Quantisation | None) -> np.ndarray:
@@ -173,14 +180,13 @@ def _arrange(
     scales = quantisation.scales or [None] * len(description.bands)
     offsets = quantisation.offsets or [None] * len(description.bands)
     bands = [BandTexts(*texts) for texts in zip(description.bands, scales, offsets, strict=True)]
-    if description.classes:
-        bands[0].tags.update({f"CLASS_{number}": name for number, name in enumerate(description.classes)})
+    bands[0].tags.update(class_tags(description))
     tags = dict(description.provenance.tags)
     if quantisation.method != "none":
         tags["QUANTISATION_ERROR"] = ", ".join(
             f"{name} {value:g}" for name, value in quantisation.error.to_dict().items()
         )
-    nodata = _nodata(description, storage)
+    nodata = nodata_of(description, storage)
     write_virtual_raster(virtual, levels, bands, dtype, nodata, description.crs, description.transform, tags)
     side = _block_side(description)
     copy(
@@ -212,10 +218,6 @@ def _dtype(storage: str) -> str:
     return "uint16" if storage == "float16" else storage  # see `declare_half_floats`
 
 
-def _nodata(description: RasterDescription, storage: str) -> float:
-    return INT8_NODATA if storage == "int8" else description.nodata
-
-
 def _block_side(description: RasterDescription) -> int:
     """Return the side of a block: smaller for many channels, and such that the last ones are nearly full."""
     side = min(max(math.isqrt(BLOCK_VALUES // len(description.bands)), MIN_BLOCK), MAX_BLOCK)
@@ -232,7 +234,7 @@ def _profile(description: RasterDescription, storage: str, level: Level) -> dict
         "width": level.columns,
         "count": len(description.bands),
         "dtype": _dtype(storage),
-        "nodata": None if storage == "float16" else _nodata(description, storage),
+        "nodata": None if storage == "float16" else nodata_of(description, storage),
         "tiled": True,
         "blockxsize": side,
         "blockysize": side,

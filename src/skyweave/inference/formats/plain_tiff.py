@@ -11,8 +11,15 @@ import numpy as np
 from skyweave.data.tiff_dataset import GDAL_NODATA, TiffDataset, open_tiff
 from skyweave.data.tiff_metadata import GDAL_METADATA
 from skyweave.data.tiff_place import PIXEL_SCALE, TIEPOINTS, TRANSFORMATION
-from skyweave.inference.quantisation import INT8_NODATA, Int8Quantisation
-from skyweave.inference.quantisation_record import round_to_half
+from skyweave.inference.formats.tiff_storage import (
+    STORAGES,
+    SUFFIXES,
+    class_tags,
+    nodata_of,
+    scaling_of,
+    store_values,
+)
+from skyweave.inference.quantisation import Int8Quantisation
 from skyweave.inference.raster import FinishedRaster, RasterDescription
 from skyweave.inference.writer import RasterWriter
 
@@ -28,8 +35,8 @@ class PlainTiffWriter(RasterWriter):
         system: tags that name the reference system, of `skyweave.data.tiff_place.geo_tags`.
     """
 
-    suffixes = (".tif", ".tiff")
-    storages = ("float16", "float32", "int8", "uint8", "uint16")
+    suffixes = SUFFIXES
+    storages = STORAGES
     media_type = "image/tiff; application=geotiff"
 
     def __init__(self, system: Mapping[int, Any]) -> None:
@@ -50,7 +57,7 @@ class PlainTiffWriter(RasterWriter):
         import tifffile
 
         description = raster.description
-        scaling = Int8Quantisation.of_range(raster.statistics) if storage == "int8" else None
+        scaling = scaling_of(raster, storage)
         side = _tile_side(description)
         with tifffile.TiffWriter(path, bigtiff=math.prod(description.shape) * 4 > 2**31) as file:
             file.write(
@@ -107,21 +114,14 @@ def _tiles(raster: FinishedRaster, side: int, storage: str, scaling: Int8Quantis
     """Yield the tiles, (rows, columns, bands), full at the edges too."""
     for _, _, values in raster.blocks(side, side):
         tile = np.zeros((side, side, len(values)), storage)
-        tile[: values.shape[1], : values.shape[2]] = _stored(values, storage, scaling).transpose(1, 2, 0)
+        tile[: values.shape[1], : values.shape[2]] = store_values(values, storage, scaling).transpose(1, 2, 0)
         yield tile
-
-
-def _stored(values: np.ndarray, storage: str, scaling: Int8Quantisation | None) -> np.ndarray:
-    if scaling is not None:
-        return scaling.quantise(values)
-    return round_to_half(values) if storage == "float16" else values
 
 
 def _extra_tags(
     description: RasterDescription, storage: str, scaling: Int8Quantisation | None, system: Mapping[int, Any]
 ) -> list[tuple[int, str, int, Any, bool]]:
-    nodata = INT8_NODATA if storage == "int8" else description.nodata
-    texts = {GDAL_NODATA: f"{nodata:g}", GDAL_METADATA: _metadata(description, scaling)}
+    texts = {GDAL_NODATA: f"{nodata_of(description, storage):g}", GDAL_METADATA: _metadata(description, scaling)}
     tags: list[tuple[int, str, int, Any, bool]] = [(code, ASCII, 0, text, True) for code, text in texts.items()]
     tags += [(code, DOUBLE, len(numbers), numbers, True) for code, numbers in _place(description).items()]
     for code, value in system.items():
@@ -140,8 +140,7 @@ def _place(description: RasterDescription) -> dict[int, tuple[float, ...]]:
 def _metadata(description: RasterDescription, scaling: Int8Quantisation | None) -> str:
     """Return names of bands, what made the values, and what undoes their scaling, as GDAL keeps them in a TIFF."""
     root = ElementTree.Element("GDALMetadata")
-    tags = dict(description.provenance.tags)
-    tags |= {f"CLASS_{number}": name for number, name in enumerate(description.classes)}
+    tags = {**description.provenance.tags, **class_tags(description)}
     for name, text in tags.items():
         ElementTree.SubElement(root, "Item", name=name).text = text
     for number, band in enumerate(description.bands):

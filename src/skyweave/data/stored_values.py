@@ -102,10 +102,17 @@ def _alpha_number(header: RasterHeader) -> int | None:
 
 def _file_mask(grid: Any, numbers: list[int], window: Any, size: dict[str, Any]) -> np.ndarray:
     """Return GDAL's own mask of each band; an alpha band that it passes over is read beside it."""
-    from rasterio.errors import NodataShadowWarning
-
-    with ignore_warnings(NodataShadowWarning):
+    with ignore_warnings(_shadow_warning()):
         return np.asarray(grid.read_masks(numbers, window=window, **size) > 0)
+
+
+def _shadow_warning() -> type[Warning]:
+    """Return rasterio's warning of alpha beside nodata; without rasterio, files are read by what gives no warning."""
+    try:
+        from rasterio.errors import NodataShadowWarning
+    except ImportError:
+        return UserWarning
+    return NodataShadowWarning  # type: ignore[no-any-return]
 
 
 def _opaque_pixels(grid: Any, alpha: int, window: Any, size: dict[str, Any]) -> np.ndarray:

@@ -102,6 +102,12 @@ def test_a_training_starts_from_a_perception_model_of_the_same_sizes(
         assert torch.equal(value, state[name]), name
     assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "y"), *short, *frozen]) == 2
     assert "nothing to train" in capsys.readouterr().err
+    otherwise = [*frozen, *cover, "--set", "model.balance.name=grey_world"]
+    assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "z"), *short, *otherwise]) == 2
+    message = capsys.readouterr().err
+    assert (
+        "was trained to read otherwise" in message and 'write model.balance: {"name": "none", "usual": {}}' in message
+    )
     larger = ["--set", f"start={start}", "--set", "model.neck=16"]
     assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "x"), *short, *larger]) == 2
     assert "does not fit" in capsys.readouterr().err

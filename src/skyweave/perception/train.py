@@ -1,5 +1,6 @@
 """Train perception: recordings, model, Lightning, checkpoints, and the exported weights."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -153,6 +154,8 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
 def _continued(config: PerceptionTrainConfig, start: str) -> PerceptionModel:
     """A model of a configuration with the weights of another of the same sizes; what that lacks as a whole is new."""
     started = load_perception(start)
+    if config.frozen == "start":
+        _check_reads_alike(config.model, started.config, start)
     model = PerceptionModel(config.model, started.backbone, config.seed)
     state, new_parts = started.state_dict(), _new_parts(model, started)
     for prefix in new_parts:
@@ -162,6 +165,21 @@ def _continued(config: PerceptionTrainConfig, start: str) -> PerceptionModel:
     if config.frozen == "start":
         _freeze_all_but(model, new_parts, start)
     return model
+
+
+def _check_reads_alike(config: PerceptionConfig, started: PerceptionConfig, start: str) -> None:
+    """Refuse a configuration by which weights that stay as they are would be read otherwise than they were trained."""
+    wanted, known = asdict(config), asdict(started)
+    parts = [key for key in wanted if key not in ("heads", "rasters") and wanted[key] != known[key]]
+    differ = {f"model.{key}": known[key] for key in parts}
+    heads = [name for name, head in started.heads.items() if config.heads.get(name) != head]
+    differ |= {f"model.heads.{name}": known["heads"][name] for name in heads}
+    if differ:
+        values = ", ".join(f"{key}: {json.dumps(value)}" for key, value in differ.items())
+        raise ConfigError(
+            f"frozen: start leaves {start} as it is, and it was trained to read otherwise than this configuration; "
+            f"write {values}"
+        )
 
 
 def _freeze_all_but(model: PerceptionModel, new_parts: Sequence[str], start: str) -> None:

@@ -43,6 +43,16 @@ def test_threads_do_not_undo_each_other() -> None:
             warnings.warn("after all left", Noise, stacklevel=1)
 
 
+def test_a_filter_that_was_there_before_stays() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", Noise)
+        for _ in range(2):
+            with ignore_warnings(Noise), ignore_warnings(Noise):
+                pass
+            warnings.warn("as the user asked", Noise, stacklevel=1)
+
+
 def test_rasters_without_a_place_in_many_threads(tmp_path: Path) -> None:
     """rasterio warns of each at opening; none reaches standard error, or an error where warnings are errors."""
     with warnings.catch_warnings():

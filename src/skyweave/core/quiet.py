@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 _lock = threading.Lock()
 _uses: Counter[type[Warning]] = Counter()
+_of_others: set[type[Warning]] = set()
+"""Kinds that were ignored before: their filter is another's, and stays."""
 
 
 @contextlib.contextmanager
@@ -20,7 +22,10 @@ def ignore_warnings(category: type[Warning]) -> Iterator[None]:
     Args:
         category: of the warnings.
     """
+    filter_of_category = ("ignore", None, category, None, 0)
     with _lock:
+        if not _uses[category] and filter_of_category in warnings.filters:
+            _of_others.add(category)
         _uses[category] += 1
         warnings.simplefilter("ignore", category)  # again, as others may have restored filters without it
     try:
@@ -28,6 +33,8 @@ def ignore_warnings(category: type[Warning]) -> Iterator[None]:
     finally:
         with _lock:
             _uses[category] -= 1
-            if not _uses[category]:
+            if not _uses[category] and category in _of_others:
+                _of_others.remove(category)
+            elif not _uses[category]:
                 with contextlib.suppress(ValueError):
-                    warnings.filters.remove(("ignore", None, category, None, 0))  # type: ignore[attr-defined]
+                    warnings.filters.remove(filter_of_category)  # type: ignore[attr-defined]

@@ -169,8 +169,8 @@ def _continued(config: PerceptionTrainConfig, start: str) -> PerceptionModel:
 
 def _check_reads_alike(config: PerceptionConfig, started: PerceptionConfig, start: str) -> None:
     """Refuse a configuration by which weights that stay as they are would be read otherwise than they were trained."""
-    asked, known = asdict(config), asdict(started)
-    parts = [key for key in asked if key not in ("heads", "rasters") and asked[key] != known[key]]
+    configured, known = asdict(config), asdict(started)
+    parts = [key for key in configured if key not in ("heads", "rasters") and configured[key] != known[key]]
     differ = {f"model.{key}": known[key] for key in parts}
     heads = [name for name, head in started.heads.items() if config.heads.get(name) != head]
     differ |= {f"model.heads.{name}": known["heads"][name] for name in heads}
